@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+pub use encamp_core::{
+    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Control, Error, ErrorKind, Exit,
+    InstanceName, Kind, KindName, Name, Observed, Phase, PortSpec, Process, Progress, Protocol, Provider, Publish,
+    Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
+};
+pub use encamp_engine::api::{Builder, Command, Encamp, Environment, Machine, Summary, Up};
+pub use encamp_engine::events::{self, Event, Events};
+pub use encamp_engine::plan::{self, Plan};
+pub use encamp_engine::policy::Policy;
+pub use encamp_engine::report::{self, RunReport};
+pub use encamp_engine::sweep::{Swept, Unreached};
+pub use encamp_engine::{Keep, RunOptions, UpReport};
+
+#[cfg(feature = "failpoints")]
+pub use encamp_engine::failpoint;
+
+/// From the text of an environment file to what [`Encamp`] takes.
+pub mod file {
+    pub use encamp_file::*;
+}
+
+/// Containers on a Docker daemon.
+#[cfg(feature = "docker")]
+pub mod docker {
+    pub use encamp_provider_docker::*;
+}
+
+/// The kinds that this build carries.
+pub fn builtin_kinds() -> Vec<Arc<dyn Kind>> {
+    vec![
+        #[cfg(feature = "docker")]
+        encamp_provider_docker::kind(),
+    ]
+}
