@@ -1,0 +1,5 @@
+//! The arguments and answers of the verbs.
+
+pub(crate) mod change;
+pub(crate) mod inside;
+pub(crate) mod read;
