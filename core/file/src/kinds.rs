@@ -1,0 +1,26 @@
+//! The kinds and provider instances that a file may speak of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use encamp_core::{InstanceName, Kind, KindName};
+
+/// Which kinds there are, and which instance is of which kind.
+#[derive(Debug, Clone, Default)]
+pub struct Kinds {
+    /// By name.
+    pub kinds: BTreeMap<KindName, Arc<dyn Kind>>,
+    /// The kind of each instance.
+    pub instances: BTreeMap<InstanceName, KindName>,
+}
+
+/// Whether a kind cannot have this name, because every machine has a key of it, now or later.
+pub fn is_reserved(kind: &KindName) -> bool {
+    let name = kind.as_str();
+    crate::machines::KEYS.contains(&name) || LATER.contains(&name)
+}
+
+/// Keys of machines that later versions know.
+const LATER: [&str; 10] = [
+    "setup", "services", "secrets", "serial", "include", "extends", "matrix", "near", "apart", "mount",
+];

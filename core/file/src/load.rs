@@ -1,0 +1,162 @@
+//! From a file to a checked specification.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use encamp_core::{Name, Value};
+
+use crate::codes;
+use crate::cx::{Cx, Scope};
+use crate::depends;
+use crate::diagnose::{Diagnostic, Failure, Findings};
+use crate::inputs;
+use crate::kinds::Kinds;
+use crate::machines;
+use crate::node::Table;
+use crate::outputs;
+use crate::overrides::Overrides;
+use crate::render;
+use crate::source::{Disk, MAX_BYTES, SourceMap, Sources, Span};
+use crate::spec::Environment;
+use crate::stages;
+use crate::toml;
+use crate::warn;
+use crate::world::World;
+
+const KEYS: [&str; 6] = ["name", "ttl", "inputs", "machines", "stages", "outputs"];
+
+/// What to load, and what it may speak of.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Where files are read from.
+    pub sources: &'a dyn Sources,
+    /// The kinds and providers there are.
+    pub kinds: &'a Kinds,
+    /// `inputs.version` or `version`, `machines.web.provider` or `machines.*.provider`, and the value's text.
+    pub set: &'a [(String, String)],
+}
+
+impl std::fmt::Debug for Load<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Load")
+            .field("path", &self.path)
+            .field("set", &self.set)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Load<'a> {
+    /// A file of the disk, with nothing set.
+    pub fn new(path: &'a Path, kinds: &'a Kinds) -> Self {
+        Self {
+            path,
+            sources: &Disk,
+            kinds,
+            set: &[],
+        }
+    }
+}
+
+/// A file that is fine.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub environment: Environment,
+    /// What it may not have meant, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
+    sources: Arc<SourceMap>,
+}
+
+impl Loaded {
+    /// The warnings with their excerpts; empty where there are none.
+    pub fn render(&self, color: bool) -> String {
+        render::text(&self.warnings, &self.sources, color)
+    }
+
+    /// The warnings as a JSON list.
+    pub fn to_json(&self) -> Value {
+        render::json(&self.warnings, &self.sources)
+    }
+}
+
+/// Reads and checks a file. Reports everything that is wrong with it at once.
+pub fn load(load: &Load<'_>) -> Result<Loaded, Failure> {
+    let mut sources = SourceMap::default();
+    let mut findings = Findings::default();
+    let file = match load.sources.read(load.path) {
+        Ok(text) if text.len() > MAX_BYTES => {
+            let message = format!("{} has more than {} MiB", load.path.display(), MAX_BYTES >> 20);
+            findings.add(Diagnostic::error(codes::TOO_LARGE, None, message));
+            None
+        }
+        Ok(text) => Some(sources.add(load.path.to_owned(), text)),
+        Err(error) => {
+            let message = format!("{} cannot be read: {error}", load.path.display());
+            findings.add(Diagnostic::error(codes::UNREADABLE, None, message));
+            None
+        }
+    };
+    let root = file.and_then(|file| {
+        let text = sources.file(file).map_or("", |source| source.text.as_str());
+        toml::parse(text, file, &mut findings)
+    });
+    let mut environment = None;
+    if let (Some(root), Some(file)) = (&root, file) {
+        let mut cx = Cx::new(&sources, load.kinds, findings);
+        environment = read(root, file, load, &mut cx);
+        findings = cx.findings;
+    }
+    let errors = findings.errors();
+    let diagnostics = findings.settle(&sources);
+    let sources = Arc::new(sources);
+    match environment {
+        Some(environment) if errors == 0 => Ok(Loaded {
+            environment,
+            warnings: diagnostics,
+            sources,
+        }),
+        _ => Err(Failure { diagnostics, sources }),
+    }
+}
+
+fn read(root: &Table, file: u32, load: &Load<'_>, cx: &mut Cx<'_>) -> Option<Environment> {
+    warn::reserved_kinds(cx);
+    cx.only_keys(root, &KEYS, "the file");
+    let overrides = Overrides::read(load.set, cx);
+    let inputs = inputs::read(root, &overrides, cx);
+    cx.world = Arc::new(World::new(inputs.clone(), Vec::new()));
+    let name = name(root, file, cx);
+    let ttl = root.node("ttl").map(|node| cx.duration(node, Scope::EARLY));
+    let drafts = machines::drafts(root, &overrides, cx);
+    let decls = drafts.iter().map(machines::Draft::decl).collect();
+    let world = Arc::new(World::new(inputs, decls));
+    overrides.check_machines(&world, cx);
+    cx.world = world;
+    let mut described = Vec::with_capacity(drafts.len());
+    for (decl, draft) in drafts.iter().enumerate() {
+        let part = machines::describe(draft, decl, cx);
+        if let Some(machine) = part.machines.first() {
+            warn::of_tcp_alone(draft, machine, cx);
+        }
+        described.push(part);
+    }
+    let stages = stages::read(root, cx);
+    let outputs = outputs::read(root, cx);
+    let machines = depends::order(described, cx);
+    let folder = load.path.parent().unwrap_or(Path::new(""));
+    let mut environment = Environment::new(name?, ttl.unwrap_or(Some(Environment::TTL))?, machines, folder);
+    environment.stages = stages;
+    environment.outputs = outputs;
+    environment.file = Some(load.path.to_owned());
+    Some(environment)
+}
+
+fn name(root: &Table, file: u32, cx: &mut Cx<'_>) -> Option<Name> {
+    if let Some(node) = root.node("name") {
+        return cx.name(node, Scope::EARLY, "\"shop\"");
+    }
+    cx.missing_key(Span::new(file, 0..0), "the file", "name", "name = \"shop\"");
+    None
+}

@@ -1,0 +1,471 @@
+//! `machines`, `me` and the rest, as expressions see them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use encamp_core::{AddrScope, Name, PortSpec, Protocol, Publish};
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use crate::codes::{self, Code};
+use crate::nearest;
+use crate::text::{MachineFacts, RenderErrorKind};
+use crate::world::{Decl, Target, View, World};
+
+/// What an expression is evaluated in.
+#[derive(Debug)]
+pub(crate) struct Ctx {
+    pub(crate) world: Arc<World>,
+    pub(crate) view: View,
+    pub(crate) stage: Option<String>,
+    /// None before anything exists.
+    pub(crate) facts: Option<BTreeMap<Name, MachineFacts>>,
+    pub(crate) record: Mutex<Record>,
+}
+
+/// What an evaluation read and why it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// Whose facts it needs.
+    pub(crate) late: BTreeSet<Target>,
+    /// What has to be ready first.
+    pub(crate) awaits: BTreeSet<Target>,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Why one of our own look-ups failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) kind: RenderErrorKind,
+}
+
+impl Fault {
+    pub(crate) fn new(code: Code, message: impl Into<String>, help: impl Into<Option<String>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            help: help.into(),
+            kind: RenderErrorKind::Failed,
+        }
+    }
+
+    /// Both a value that is not known yet and one that never will be.
+    fn unknown(kind: RenderErrorKind, message: String) -> Self {
+        Self {
+            code: codes::LATE,
+            message,
+            help: None,
+            kind,
+        }
+    }
+}
+
+/// What stands for a value that is not known yet, while it is found out what an expression reads.
+const NOT_YET: &str = "192.0.2.1";
+
+impl Ctx {
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, fault: Fault) -> Error {
+        let error = Error::new(ErrorKind::InvalidOperation, fault.message.clone());
+        self.record().fault.get_or_insert(fault);
+        error
+    }
+
+    fn is_own(&self, target: Target) -> bool {
+        matches!(self.view, View::Member(me) if me.decl == target.decl)
+    }
+
+    fn is_outside(&self) -> bool {
+        self.view == View::Controller
+    }
+
+    /// A name that dials `target` from inside the environment.
+    fn dialled(&self, target: Target) -> &Name {
+        if !self.is_own(target) {
+            self.record().awaits.insert(target);
+        }
+        self.world.name(target)
+    }
+
+    fn port(&self, target: Target, name: &str) -> Result<&PortSpec, Fault> {
+        let decl = self.world.decl(target);
+        decl.port(name).ok_or_else(|| unknown_port(decl, name))
+    }
+
+    /// Host and port as the controller dials them.
+    fn published(&self, target: Target, port: &PortSpec) -> Result<(String, u16), Fault> {
+        let name = self.world.name(target);
+        if let Some(fault) = never_published(&self.world, target, port) {
+            return Err(fault);
+        }
+        self.record().late.insert(target);
+        let Some(facts) = &self.facts else {
+            return Ok((NOT_YET.to_owned(), 1));
+        };
+        let Some(facts) = facts.get(name) else {
+            return Err(not_known(name));
+        };
+        let found = facts.published.iter().find(|published| published.port == port.port);
+        found
+            .map(|published| (published.host.clone(), published.host_port))
+            .ok_or_else(|| {
+                Fault::unknown(
+                    RenderErrorKind::NotPublished {
+                        machine: name.clone(),
+                        port: port.name.clone(),
+                    },
+                    format!("port `{}` of `{name}` is not published", port.name),
+                )
+            })
+    }
+
+    pub(crate) fn endpoint(&self, target: Target, port: &str) -> Result<String, Fault> {
+        let port = self.port(target, port)?;
+        if self.is_outside() {
+            let (host, number) = self.published(target, port)?;
+            return Ok(join_host(&host, number));
+        }
+        Ok(join_host(self.dialled(target).as_str(), port.port))
+    }
+
+    fn host(&self, target: Target, port: Option<&str>) -> Result<String, Fault> {
+        if !self.is_outside() {
+            if let Some(port) = port {
+                self.port(target, port)?;
+            }
+            return Ok(self.dialled(target).to_string());
+        }
+        let Some(port) = port else {
+            return Err(Fault::new(
+                codes::UNKNOWN_PORT,
+                "from the controller a host belongs to a port: `host('…')` needs its name",
+                None,
+            ));
+        };
+        let port = self.port(target, port)?;
+        Ok(self.published(target, port)?.0)
+    }
+
+    fn url(&self, target: Target, port: &str) -> Result<String, Fault> {
+        let endpoint = self.endpoint(target, port)?;
+        let secure = self
+            .world
+            .decl(target)
+            .port(port)
+            .is_some_and(|port| port.name.as_str() == "https" || port.port == 443);
+        Ok(format!("{}://{endpoint}", if secure { "https" } else { "http" }))
+    }
+
+    fn address(&self, target: Target) -> Result<String, Fault> {
+        self.record().late.insert(target);
+        let Some(facts) = &self.facts else {
+            return Ok(NOT_YET.to_owned());
+        };
+        let name = self.world.name(target);
+        let addrs = facts.get(name).map_or(&[][..], |facts| &facts.addrs);
+        addrs
+            .iter()
+            .find(|addr| addr.scope == AddrScope::Scope)
+            .or_else(|| addrs.first())
+            .map(|addr| addr.host.clone())
+            .ok_or_else(|| not_known(name))
+    }
+
+    /// A field of a machine, as `each('{endpoint:peer}')` names it.
+    fn field(&self, target: Target, field: &str, port: Option<&str>) -> Result<Value, Fault> {
+        let wants_port = || {
+            port.ok_or_else(|| {
+                Fault::new(
+                    codes::UNKNOWN_PORT,
+                    format!("`{field}` needs the name of a port"),
+                    format!("`{field}('…')`, in `each` `{{{field}:…}}`"),
+                )
+            })
+        };
+        Ok(match field {
+            "name" => self.world.name(target).as_str().into(),
+            "index" => match target.member {
+                Some(index) => index.into(),
+                None => return Err(no_index(self.world.name(target))),
+            },
+            "address" => self.address(target)?.into(),
+            "host" => self.host(target, port)?.into(),
+            "endpoint" => self.endpoint(target, wants_port()?)?.into(),
+            "url" => self.url(target, wants_port()?)?.into(),
+            "port" => self.port(target, wants_port()?)?.port.into(),
+            other => {
+                return Err(Fault::new(
+                    codes::UNKNOWN_ATTRIBUTE,
+                    format!("a machine has no `{other}`"),
+                    nearest::did_you_mean(other, MACHINE_FIELDS),
+                ));
+            }
+        })
+    }
+}
+
+/// What can be asked of a machine.
+pub(crate) const MACHINE_FIELDS: [&str; 7] = ["name", "index", "address", "host", "port", "endpoint", "url"];
+/// Those that take the name of a port.
+pub(crate) const PORT_FIELDS: [&str; 3] = ["port", "endpoint", "url"];
+/// What can be asked of a group, and the field of a member that each lists.
+pub(crate) const GROUP_FIELDS: [(&str, &str); 6] = [
+    ("names", "name"),
+    ("hosts", "host"),
+    ("addresses", "address"),
+    ("ports", "port"),
+    ("endpoints", "endpoint"),
+    ("urls", "url"),
+];
+/// What can be asked of a group as if it were one machine.
+pub(crate) const SHARED_FIELDS: [&str; 5] = ["name", "host", "port", "endpoint", "url"];
+
+pub(crate) fn unknown_port(decl: &Decl, name: &str) -> Fault {
+    let help = nearest::did_you_mean(name, decl.port_names())
+        .unwrap_or_else(|| format!("ports of `{}`: {}", decl.name, nearest::listed(decl.port_names())));
+    Fault::new(
+        codes::UNKNOWN_PORT,
+        format!("`{}` declares no port `{name}`", decl.name),
+        help,
+    )
+}
+
+pub(crate) fn no_index(name: &Name) -> Fault {
+    Fault::new(
+        codes::NO_ME,
+        format!("`{name}` is in no group and has no index"),
+        "only machines with a `count` have one".to_owned(),
+    )
+}
+
+/// Why the controller can never dial a port, if so.
+pub(crate) fn never_published(world: &World, target: Target, port: &PortSpec) -> Option<Fault> {
+    let name = world.name(target);
+    let (why, help) = if world.is_group(target) {
+        (
+            "it is a group".to_owned(),
+            format!("name a member: `machines['{name}'][0]`"),
+        )
+    } else if port.publish == Publish::Inside {
+        (
+            "it has `publish = false`".to_owned(),
+            "drop `publish`, or ask from a machine".to_owned(),
+        )
+    } else if port.protocol == Protocol::Udp {
+        ("it is a udp port".to_owned(), "ask from a machine".to_owned())
+    } else {
+        return None;
+    };
+    Some(Fault::new(
+        codes::NOT_PUBLISHED,
+        format!(
+            "port `{}` of `{name}` cannot be dialled from the controller: {why}",
+            port.name
+        ),
+        help,
+    ))
+}
+
+fn not_known(name: &Name) -> Fault {
+    Fault::unknown(
+        RenderErrorKind::NotKnown { machine: name.clone() },
+        format!("this is known only once `{name}` runs"),
+    )
+}
+
+fn join_host(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// The names that an expression begins with.
+#[derive(Debug)]
+pub(crate) struct Root(pub(crate) Arc<Ctx>);
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let ctx = &self.0;
+        match key.as_str()? {
+            "inputs" => Some(ctx.world.inputs_value.clone()),
+            "stage" => ctx.stage.as_deref().map(Value::from),
+            "machines" if ctx.view != View::Early => Some(Value::from_object(Machines(Arc::clone(ctx)))),
+            "me" => match ctx.view {
+                View::Member(target) => Some(machine(ctx, target)),
+                View::Early | View::Controller => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+fn machine(ctx: &Arc<Ctx>, target: Target) -> Value {
+    let ctx = Arc::clone(ctx);
+    if ctx.world.is_group(target) {
+        Value::from_object(Group { ctx, decl: target.decl })
+    } else {
+        Value::from_object(Machine { ctx, target })
+    }
+}
+
+/// `machines`.
+#[derive(Debug)]
+struct Machines(Arc<Ctx>);
+
+impl Object for Machines {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        if let Some(target) = self.0.world.find(name) {
+            return Some(machine(&self.0, target));
+        }
+        let help = nearest::did_you_mean(name, self.0.world.names());
+        let fault = Fault::new(codes::UNKNOWN_MACHINE, format!("no machine is called `{name}`"), help);
+        Some(Value::from(self.0.fail(fault)))
+    }
+}
+
+/// One machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    ctx: Arc<Ctx>,
+    target: Target,
+}
+
+impl Object for Machine {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let field = key.as_str()?;
+        let value = self.ctx.field(self.target, field, None);
+        Some(value.unwrap_or_else(|fault| Value::from(self.ctx.fail(fault))))
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        let port = one_text(args)?;
+        self.ctx
+            .field(self.target, method, port)
+            .map_err(|fault| self.ctx.fail(fault))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "machine {}", self.ctx.world.name(self.target))
+    }
+}
+
+fn one_text(args: &[Value]) -> Result<Option<&str>, Error> {
+    match args {
+        [] => Ok(None),
+        [one] => one
+            .as_str()
+            .map(Some)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the name of a port is a string")),
+        _ => Err(Error::from(ErrorKind::TooManyArguments)),
+    }
+}
+
+/// All members of a group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    ctx: Arc<Ctx>,
+    decl: usize,
+}
+
+impl Group {
+    fn member(&self, index: usize) -> Option<Target> {
+        (index < self.ctx.world.decls[self.decl].len()).then_some(Target {
+            decl: self.decl,
+            member: u32::try_from(index).ok(),
+        })
+    }
+
+    fn ask(&self, field: &str, port: Option<&str>) -> Result<Value, Fault> {
+        if field == "names" {
+            return Ok(self.ctx.world.decls[self.decl].names());
+        }
+        let Some((_, of_member)) = GROUP_FIELDS.iter().find(|(many, _)| *many == field) else {
+            if SHARED_FIELDS.contains(&field) {
+                return self.ctx.field(Target::whole(self.decl), field, port);
+            }
+            let known = GROUP_FIELDS.iter().map(|(many, _)| *many).chain(SHARED_FIELDS);
+            return Err(Fault::new(
+                codes::UNKNOWN_ATTRIBUTE,
+                format!("the group `{}` has no `{field}`", self.ctx.world.decls[self.decl].name),
+                nearest::did_you_mean(field, known),
+            ));
+        };
+        let members = (0..).map_while(|index| self.member(index));
+        members.map(|target| self.ctx.field(target, of_member, port)).collect()
+    }
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if let Some(field) = key.as_str() {
+            let value = self.ask(field, None);
+            return Some(value.unwrap_or_else(|fault| Value::from(self.ctx.fail(fault))));
+        }
+        let target = self.member(usize::try_from(key.as_i64()?).ok()?)?;
+        Some(machine(&self.ctx, target))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.ctx.world.decls[self.decl].len())
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        self.ask(method, one_text(args)?).map_err(|fault| self.ctx.fail(fault))
+    }
+}
+
+/// The filter `each('{name}=http://{endpoint:peer}')`: a text for each machine of a list.
+pub(crate) fn each(machines: &Value, format: &str) -> Result<Vec<Value>, Error> {
+    let mut texts = Vec::new();
+    for item in machines.try_iter()? {
+        let Some(machine) = item.downcast_object_ref::<Machine>() else {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "`each` takes a list of machines",
+            ));
+        };
+        texts.push(Value::from(one_of_each(machine, format)?));
+    }
+    Ok(texts)
+}
+
+fn one_of_each(machine: &Machine, format: &str) -> Result<String, Error> {
+    let mut text = String::new();
+    let mut rest = format;
+    while let Some(open) = rest.find('{') {
+        text.push_str(&rest[..open]);
+        let Some(close) = rest[open..].find('}') else {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a `{` in `each` is not closed"));
+        };
+        let (field, port) = match rest[open + 1..open + close].split_once(':') {
+            Some((field, port)) => (field.trim(), Some(port.trim())),
+            None => (rest[open + 1..open + close].trim(), None),
+        };
+        let value = machine
+            .ctx
+            .field(machine.target, field, port)
+            .map_err(|fault| machine.ctx.fail(fault))?;
+        text.push_str(&value.to_string());
+        rest = &rest[open + close + 1..];
+    }
+    text.push_str(rest);
+    Ok(text)
+}

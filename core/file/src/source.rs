@@ -1,0 +1,165 @@
+//! The texts that diagnostics point into.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::spec::Place;
+
+/// Where files are read from.
+pub trait Sources {
+    /// The text of a file.
+    fn read(&self, path: &Path) -> io::Result<String>;
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Disk;
+
+impl Sources for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        use io::Read as _;
+        // One byte more than is allowed, so that the limit is noticed without reading a huge file.
+        let mut text = String::new();
+        std::fs::File::open(path)?
+            .take(MAX_BYTES as u64 + 1)
+            .read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// The longest text that is taken.
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+
+/// A piece of one of the texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Span {
+    /// Which text.
+    pub(crate) file: u32,
+    /// The first byte.
+    pub(crate) start: u32,
+    /// The byte after the last.
+    pub(crate) end: u32,
+}
+
+impl Span {
+    pub(crate) fn new(file: u32, range: std::ops::Range<usize>) -> Self {
+        let clamp = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            file,
+            start: clamp(range.start),
+            end: clamp(range.end.max(range.start)),
+        }
+    }
+
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// One text.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl SourceFile {
+    fn new(path: PathBuf, text: String) -> Self {
+        let lines = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self { path, text, lines }
+    }
+
+    /// The line that a byte stands in, from 0.
+    pub(crate) fn line_of(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at).saturating_sub(1)
+    }
+
+    /// A line without its end.
+    pub(crate) fn line(&self, line: usize) -> &str {
+        let start = self.line_start(line);
+        let end = self.lines.get(line + 1).copied().unwrap_or(self.text.len());
+        self.text[start..end].trim_end_matches(['\n', '\r'])
+    }
+
+    pub(crate) fn line_start(&self, line: usize) -> usize {
+        self.lines.get(line).copied().unwrap_or(self.text.len())
+    }
+
+    /// `range`, moved outwards to whole characters inside the text.
+    pub(crate) fn settle(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let mut start = range.start.min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let mut end = range.end.clamp(start, self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        start..end
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters.
+    pub(crate) fn position(&self, at: usize) -> (u32, u32) {
+        let at = self.settle(at..at).start;
+        let line = self.line_of(at);
+        let column = self.text[self.line_start(line)..at].chars().count();
+        let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+        (count(line), count(column))
+    }
+}
+
+/// All texts of one load.
+#[derive(Debug, Default)]
+pub(crate) struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// Keeps a text and gives its number.
+    pub(crate) fn add(&mut self, path: PathBuf, text: String) -> u32 {
+        self.files.push(SourceFile::new(path, text));
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn file(&self, file: u32) -> Option<&SourceFile> {
+        self.files.get(file as usize)
+    }
+
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.file(span.file).map_or("", |file| {
+            let range = file.settle(span.range());
+            &file.text[range]
+        })
+    }
+
+    pub(crate) fn place(&self, span: Span) -> Option<Place> {
+        let file = self.file(span.file)?;
+        let (line, column) = file.position(span.start as usize);
+        Some(Place {
+            file: file.path.clone(),
+            line,
+            column,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_from_one() {
+        let file = SourceFile::new("x".into(), "ä = 1\r\nb = 2\n".to_owned());
+        assert_eq!(file.position(0), (1, 1));
+        assert_eq!(file.position(1), (1, 1));
+        assert_eq!(file.position(2), (1, 2));
+        assert_eq!(file.position(8), (2, 1));
+        assert_eq!(file.position(99), (3, 1));
+        assert_eq!(file.line(0), "ä = 1");
+        assert_eq!(file.line(2), "");
+    }
+}

@@ -1,0 +1,8 @@
+//! Environment files, right and wrong, through the public door.
+
+mod fake;
+mod good;
+mod mutate;
+mod scale;
+mod texts;
+mod wrong;

@@ -1,0 +1,758 @@
+//! Files that are wrong, and what is said of them.
+
+use insta::assert_snapshot;
+
+use crate::fake::{wrong, wrong_with};
+
+const HEAD: &str = "name = \"shop\"\n[machines.db]\nprovider = \"lab\"\nports = { pg = 5432 }\n";
+
+fn web(lines: &str) -> String {
+    wrong(&format!("{HEAD}[machines.web]\nprovider = \"docker\"\n{lines}\n"))
+}
+
+#[test]
+fn broken_syntax_in_several_places() {
+    assert_snapshot!(wrong("name = \"shop\nttl = \"1h\"\n[machines.web\nprovider = [\"a\",\n"), @r#"
+    error[E0101]: invalid basic string, expected `"`
+     --> env/encamp.toml:1:13
+      |
+    1 | name = "shop
+      |             ^
+    error[E0101]: unclosed table, expected `]`
+     --> env/encamp.toml:3:14
+      |
+    3 | [machines.web
+      |              ^
+    error[E0101]: unclosed array, expected `]`
+     --> env/encamp.toml:4:17
+      |
+    4 | provider = ["a",
+      |                 ^
+    "#);
+}
+
+#[test]
+fn one_table_in_two_places() {
+    assert_snapshot!(web("docker.image = \"a\"\n[machines.web.docker]\nuser = \"b\""), @r#"
+    error[E0102]: the key `docker` is written twice
+     --> env/encamp.toml:8:15
+      |
+    7 | docker.image = "a"
+      |        ----- first written here
+    8 | [machines.web.docker]
+      |               ^^^^^^ again here
+      |
+      = help: write all keys of `docker` in one of the two places
+    "#);
+}
+
+#[test]
+fn a_key_twice() {
+    assert_snapshot!(web("count = 1\ndocker.image = \"a\"\ncount = 2"), @r#"
+    error[E0102]: the key `count` is written twice
+     --> env/encamp.toml:9:1
+      |
+    7 | count = 1
+      | ----- first written here
+    8 | docker.image = "a"
+    9 | count = 2
+      | ^^^^^ again here
+      |
+      = help: write all keys of `count` in one of the two places
+    "#);
+}
+
+#[test]
+fn unknown_keys() {
+    assert_snapshot!(wrong("nam = \"x\"\nname = \"x\"\n[machine.web]\n"), @r#"
+    error[E0103]: unknown key `nam`
+     --> env/encamp.toml:1:1
+      |
+    1 | nam = "x"
+      | ^^^ help: a key with a similar name: `name`
+      |
+      = note: keys of the file: name ttl inputs machines stages outputs
+    error[E0103]: unknown key `machine`
+     --> env/encamp.toml:3:2
+      |
+    3 | [machine.web]
+      |  ^^^^^^^ help: a key with a similar name: `machines`
+      |
+      = note: keys of the file: name ttl inputs machines stages outputs
+    "#);
+    assert_snapshot!(web("docker.imagee = \"a\"\ncuont = 2"), @r#"
+    error[E0103]: unknown key `imagee`
+     --> env/encamp.toml:7:8
+      |
+    7 | docker.imagee = "a"
+      |        ^^^^^^ help: a key with a similar name: `image`
+      |
+      = note: keys of [machines.web.docker]: build command cpus image init labels pids pull sysctls tmpfs user
+    error[E0103]: unknown key `cuont`
+     --> env/encamp.toml:8:1
+      |
+    8 | cuont = 2
+      | ^^^^^ help: a key with a similar name: `count`
+      |
+      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
+    "#);
+    assert_snapshot!(web("image = \"a\""), @r#"
+    error[E0103]: unknown key `image`
+     --> env/encamp.toml:7:1
+      |
+    7 | image = "a"
+      | ^^^^^ help: it is a key of `docker`: write `docker.image`
+    "#);
+    assert_snapshot!(web("dockr = { image = \"a\" }\nsetup = []"), @r#"
+    error[E0103]: unknown key `dockr`
+     --> env/encamp.toml:7:1
+      |
+    7 | dockr = { image = "a" }
+      | ^^^^^ help: a key with a similar name: `docker`
+      |
+      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
+    error[E0103]: unknown key `setup`
+     --> env/encamp.toml:8:1
+      |
+    8 | setup = []
+      | ^^^^^
+      |
+      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
+    "#);
+    assert_snapshot!(web("docker = { image = \"a\", ports = [1], build = { context = \"b\", tagret = \"c\" } }"), @r#"
+    error[E0103]: unknown key `ports`
+     --> env/encamp.toml:7:25
+      |
+    7 | docker = { image = "a", ports = [1], build = { context = "b", tagret = "c" } }
+      |                         ^^^^^ help: `ports` is the machine's own key: write it beside `docker`
+      |
+      = note: keys of [machines.web.docker]: build command cpus image init labels pids pull sysctls tmpfs user
+    error[E0103]: unknown key `tagret`
+     --> env/encamp.toml:7:63
+      |
+    7 | docker = { image = "a", ports = [1], build = { context = "b", tagret = "c" } }
+      |                                                               ^^^^^^ help: a key with a similar name: `target`
+      |
+      = note: keys of [machines.web.docker.build]: context target
+    "#);
+}
+
+#[test]
+fn missing_keys() {
+    assert_snapshot!(wrong("[machines.a]\ndocker.user = \"x\"\n[[stages]]\nname = \"t\"\n[[stages.tasks]]\nrun = \"x\"\n"), @r#"
+    error[E0104]: the file has no `name`
+     --> env/encamp.toml:1:1
+      |
+    1 | [machines.a]
+      | ^ help: add `name = "shop"`
+    error[E0104]: `a` has no `provider`
+     --> env/encamp.toml:1:11
+      |
+    1 | [machines.a]
+      |           ^ help: add `provider = "docker"`
+    error[E0104]: [machines.a.docker] has no `image`
+     --> env/encamp.toml:2:1
+      |
+    2 | docker.user = "x"
+      | ^^^^^^ help: add `image = …`
+    error[E0104]: this task has no `name`
+     --> env/encamp.toml:5:1
+      |
+    5 | [[stages.tasks]]
+      | ^^^^^^^^^^^^^^^^ help: add `name = "test"`
+    "#);
+}
+
+#[test]
+fn a_missing_table() {
+    assert_snapshot!(web(""), @r#"
+    error[E0105]: `web` may be carried by a `docker`, but says nothing for it
+     --> env/encamp.toml:5:11
+      |
+    5 | [machines.web]
+      |           ^^^ help: add `docker.image = …`
+    "#);
+}
+
+#[test]
+fn wrong_types() {
+    assert_snapshot!(web("count = \"three\"\ndocker = { image = 7, init = \"true\", tmpfs = \"/x\", command = 1, pids = 70000 }"), @r#"
+    error[E0107]: expected a whole number, found a string
+     --> env/encamp.toml:7:9
+      |
+    7 | count = "three"
+      |         ^^^^^^^ help: 3, or an expression: "{{ inputs.n }}"
+    error[E0107]: expected a string, found a whole number
+     --> env/encamp.toml:8:20
+      |
+    8 | docker = { image = 7, init = "true", tmpfs = "/x", command = 1, pids = 70000 }
+      |                    ^ help: "7"
+    error[E0107]: expected a boolean, found a string
+     --> env/encamp.toml:8:30
+      |
+    8 | docker = { image = 7, init = "true", tmpfs = "/x", command = 1, pids = 70000 }
+      |                              ^^^^^^ help: true
+    error[E0107]: expected a list, found a string
+     --> env/encamp.toml:8:46
+      |
+    8 | docker = { image = 7, init = "true", tmpfs = "/x", command = 1, pids = 70000 }
+      |                                              ^^^^ help: ["/x"]
+    error[E0107]: expected a string or a list, found a whole number
+     --> env/encamp.toml:8:62
+      |
+    8 | docker = { image = 7, init = "true", tmpfs = "/x", command = 1, pids = 70000 }
+      |                                                              ^
+    error[E0109]: expected at most 65535, found 70000
+     --> env/encamp.toml:8:72
+      |
+    8 | docker = { image = 7, init = "true", tmpfs = "/x", command = 1, pids = 70000 }
+      |                                                                        ^^^^^
+    "#);
+    assert_snapshot!(web("docker = \"nginx\"\nready = { tcp = \"x\" }\nenv = { A = [\"b\"] }"), @r#"
+    error[E0107]: expected a table, found a string
+     --> env/encamp.toml:7:10
+      |
+    7 | docker = "nginx"
+      |          ^^^^^^^ help: write `docker.image = "nginx"`
+    error[E0107]: expected a list of probes, found a table
+     --> env/encamp.toml:8:9
+      |
+    8 | ready = { tcp = "x" }
+      |         ^^^^^^^^^^^^^ help: [{ tcp = "x" }]
+    error[E0107]: expected a string, a number or a boolean, found a list
+     --> env/encamp.toml:9:13
+      |
+    9 | env = { A = ["b"] }
+      |             ^^^^^ help: "value"
+    "#);
+    assert_snapshot!(web("docker = { image = \"a\", pull = \"alway\", build = 3 }"), @r#"
+    error[E0109]: expected `always` or `missing`, found `alway`
+     --> env/encamp.toml:7:32
+      |
+    7 | docker = { image = "a", pull = "alway", build = 3 }
+      |                                ^^^^^^^ help: did you mean `always`?
+    error[E0107]: expected a string or a table, found a whole number
+     --> env/encamp.toml:7:49
+      |
+    7 | docker = { image = "a", pull = "alway", build = 3 }
+      |                                                 ^
+    "#);
+}
+
+#[test]
+fn durations_and_sizes_need_units() {
+    assert_snapshot!(wrong("name = \"x\"\nttl = 60\n[machines.a]\nprovider = \"lab\"\nneeds = { memory = 4, disk = \"4 gigs\" }\nready = [{ exited = 0, within = \"5 minutes\" }]\n"), @r#"
+    error[E0108]: a duration needs a unit
+     --> env/encamp.toml:2:7
+      |
+    2 | ttl = 60
+      |       ^^ help: write "60s"
+    error[E0108]: a size needs a unit
+     --> env/encamp.toml:5:20
+      |
+    5 | needs = { memory = 4, disk = "4 gigs" }
+      |                    ^ help: write "4MiB" or "4B"
+    error[E0108]: `4 gigs` is no size
+     --> env/encamp.toml:5:30
+      |
+    5 | needs = { memory = 4, disk = "4 gigs" }
+      |                              ^^^^^^^^ help: like `512MiB`, `2GiB`
+    error[E0108]: `5 minutes` is no duration
+     --> env/encamp.toml:6:33
+      |
+    6 | ready = [{ exited = 0, within = "5 minutes" }]
+      |                                 ^^^^^^^^^^^ help: like `500ms`, `90s`, `1h30m`
+    "#);
+}
+
+#[test]
+fn names() {
+    assert_snapshot!(wrong("name = \"My Shop\"\n[machines.Web_1]\n[machines.controller]\n[machines.x]\nprovider = \"lab\"\ncount = 2\n[machines.x-0]\nprovider = \"lab\"\n"), @r#"
+    error[E0106]: `My Shop` is no name
+     --> env/encamp.toml:1:8
+      |
+    1 | name = "My Shop"
+      |        ^^^^^^^^^ help: `my-shop`
+      |
+      = note: a name begins with a-z, goes on with a-z, 0-9 and -, and has at most 40 characters
+    error[E0106]: `Web_1` is no name
+     --> env/encamp.toml:2:11
+      |
+    2 | [machines.Web_1]
+      |           ^^^^^ help: `web-1`
+      |
+      = note: a name begins with a-z, goes on with a-z, 0-9 and -, and has at most 40 characters
+    error[E0106]: `controller` is where encamp itself runs and cannot be a machine
+     --> env/encamp.toml:3:11
+      |
+    3 | [machines.controller]
+      |           ^^^^^^^^^^
+    error[E0111]: `x-0` is what a member of the group `x` is called
+     --> env/encamp.toml:7:11
+      |
+    4 | [machines.x]
+      |           - the group
+    ...
+    7 | [machines.x-0]
+      |           ^^^ call it something else
+    "#);
+}
+
+#[test]
+fn providers() {
+    assert_snapshot!(wrong("name = \"x\"\n[machines.a]\nprovider = \"dokcer\"\n[machines.b]\nprovider = []\n"), @r#"
+    error[E0110]: no provider is called `dokcer`
+     --> env/encamp.toml:3:12
+      |
+    3 | provider = "dokcer"
+      |            ^^^^^^^^ help: did you mean `docker`?
+      |
+      = note: providers: docker docker-eu lab
+    error[E0109]: `b` has no provider
+     --> env/encamp.toml:5:12
+      |
+    5 | provider = []
+      |            ^^ help: name at least one
+    "#);
+}
+
+#[test]
+fn unknown_machines() {
+    assert_snapshot!(web("docker.image = \"a\"\ndepends_on = [\"bd\"]\nenv = { R = \"redis://{{ machines.dv.endpoint('redis') }}\" }"), @r#"
+    error[E0120]: no machine is called `bd`
+     --> env/encamp.toml:8:15
+      |
+    8 | depends_on = ["bd"]
+      |               ^^^^ help: did you mean `db`?
+    error[E0120]: no machine is called `dv`
+     --> env/encamp.toml:9:34
+      |
+    9 | env = { R = "redis://{{ machines.dv.endpoint('redis') }}" }
+      |                                  ^^ help: did you mean `db`?
+    "#);
+}
+
+#[test]
+fn unknown_inputs_and_names() {
+    assert_snapshot!(wrong("name = \"x\"\n[inputs]\nversion = { default = \"1\" }\n[machines.my-db]\nprovider = \"lab\"\nenv = { A = \"{{ inputs.verison }}\", B = \"{{ version }}\", C = \"{{ machines.my-db.name }}\", D = \"é{{ secret('x') }}\", E = \"{{ 1 | uper }}\" }\n"), @r#"
+    error[E0121]: no input is called `verison`
+     --> env/encamp.toml:6:24
+      |
+    6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
+      |                        ^^^^^^^ help: did you mean `version`?
+    error[E0122]: nothing is called `version` here
+     --> env/encamp.toml:6:45
+      |
+    6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
+      |                                             ^^^^^^^ help: write `inputs.version`
+    error[E0122]: `-` is a minus in an expression, so `my-db` has to be quoted
+     --> env/encamp.toml:6:75
+      |
+    6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
+      |                                                                           ^^^^^ help: write `machines['my-db']`
+    error[E0126]: secrets are not part of this version yet
+     --> env/encamp.toml:6:100
+      |
+    6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
+      |                                                                                                    ^^^^^^
+    error[E0126]: there is no filter `uper`: did you mean `upper`?
+     --> env/encamp.toml:6:129
+      |
+    6 | ...machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper }}" }
+      |                                                                   ^^^^
+    "#);
+}
+
+#[test]
+fn places_behind_escapes() {
+    assert_snapshot!(wrong("name = \"x\"\n[machines.a]\nprovider = \"lab\"\nenv.A = \"\\t\\u00e4 \\\"q\\\" {{ inputs.no }}\"\nenv.B = \"\"\"\nline\n  {{ inputs.nope }}\"\"\"\n"), @r#"
+    error[E0121]: no input is called `no`
+     --> env/encamp.toml:4:35
+      |
+    4 | env.A = "\t\u00e4 \"q\" {{ inputs.no }}"
+      |                                   ^^ help: declare it: `[inputs]` `no = { default = … }`
+    error[E0121]: no input is called `nope`
+     --> env/encamp.toml:7:13
+      |
+    7 |   {{ inputs.nope }}"""
+      |             ^^^^ help: declare it: `[inputs]` `nope = { default = … }`
+    "#);
+}
+
+#[test]
+fn ports_and_attributes() {
+    assert_snapshot!(web("docker.image = \"a\"\ncount = 2\nready = [{ tcp = \"htpp\" }, { tcp = 80 }]\nports = { http = 80, dns = { port = 53, protocol = \"udp\" } }\nenv = { A = \"{{ machines.db.endpoint('gp') }}\", B = \"{{ machines.db.endpoint }}\", C = \"{{ machines.db[0].name }}\", D = \"{{ machines.web[2].name }}\", E = \"{{ machines.db.adress }}\", F = \"{{ machines.web.endpont('http') }}\", G = \"{{ machines.db }}\" }"), @r#"
+    error[E0123]: `web` declares no port `htpp`
+     --> env/encamp.toml:9:18
+      |
+    9 | ready = [{ tcp = "htpp" }, { tcp = 80 }]
+      |                  ^^^^^^ help: did you mean `http`?
+    error[E0107]: expected the name of a port, found its number
+     --> env/encamp.toml:9:36
+      |
+    9 | ready = [{ tcp = "htpp" }, { tcp = 80 }]
+      |                                    ^^ help: "http"
+    error[E0123]: `db` declares no port `gp`
+      --> env/encamp.toml:11:38
+       |
+    11 | env = { A = "{{ machines.db.endpoint('gp') }}", B = "{{ machines.db.endpoint }}", C = "{{ machines.db[0].name }}", D = "{{ machines....
+       |                                      ^^^^ help: did you mean `pg`?
+    error[E0123]: `endpoint` needs the name of a port
+      --> env/encamp.toml:11:69
+       |
+    11 | env = { A = "{{ machines.db.endpoint('gp') }}", B = "{{ machines.db.endpoint }}", C = "{{ machines.db[0].name }}", D = "{{ machines....
+       |                                                                     ^^^^^^^^ help: write `endpoint('…')`
+    error[E0127]: `db` is one machine, not a group
+      --> env/encamp.toml:11:103
+       |
+    11 | ...dpoint }}", C = "{{ machines.db[0].name }}", D = "{{ machines.web[2].name }}", E = "{{ machines.db.adress }}", F = "{{ machines.w...
+       |                                    ^ help: without `[…]`; with `count`, even 1, it would be a group
+    error[E0127]: the group `web` has no member 2
+      --> env/encamp.toml:11:137
+       |
+    11 | ...{{ machines.db[0].name }}", D = "{{ machines.web[2].name }}", E = "{{ machines.db.adress }}", F = "{{ machines.web.endpont('http'...
+       |                                                     ^ help: its members are 0 to 1
+    error[E0126]: a machine has no `adress`
+      --> env/encamp.toml:11:170
+       |
+    11 | ...machines.web[2].name }}", E = "{{ machines.db.adress }}", F = "{{ machines.web.endpont('http') }}", G = "{{ machines.db }}" }
+       |                                                  ^^^^^^ help: did you mean `address`?
+    error[E0126]: the group `web` has no `endpont`
+      --> env/encamp.toml:11:203
+       |
+    11 | ...machines.db.adress }}", F = "{{ machines.web.endpont('http') }}", G = "{{ machines.db }}" }
+       |                                                 ^^^^^^^ help: did you mean `endpoint`?
+    error[E0114]: the value is a machine, not a text
+      --> env/encamp.toml:11:232
+       |
+    11 | ...endpont('http') }}", G = "{{ machines.db }}" }
+       |                                 ^^^^^^^^^^^ help: say what of it: `.name`, `.endpoint('…')`, `.address`
+    "#);
+}
+
+#[test]
+fn me_where_there_is_none() {
+    assert_snapshot!(wrong(&format!("{HEAD}env = {{ A = \"{{{{ me.index }}}}\" }}\n[[stages]]\nname = \"t\"\ntasks = [{{ name = \"a\", on = \"controler\", run = \"x\" }}, {{ name = \"b\", on = \"controller\", run = \"{{{{ me.name }}}}\" }}]\n[outputs]\no = \"{{{{ me.name }}}} {{{{ stage }}}}\"\n")), @r#"
+    error[E0124]: `db` is in no group and has no index
+     --> env/encamp.toml:5:20
+      |
+    5 | env = { A = "{{ me.index }}" }
+      |                    ^^^^^ help: only machines with a `count` have one
+    error[E0120]: no machine is called `controler`
+     --> env/encamp.toml:8:29
+      |
+    8 | tasks = [{ name = "a", on = "controler", run = "x" }, { name = "b", on = "controller", run = "{{ me.name }}" }]
+      |                             ^^^^^^^^^^^ help: did you mean `controller`?
+    error[E0124]: `me` is a machine, and the controller is none
+     --> env/encamp.toml:8:98
+      |
+    8 | tasks = [{ name = "a", on = "controler", run = "x" }, { name = "b", on = "controller", run = "{{ me.name }}" }]
+      |                                                                                                  ^^ help: name the machine: `machines.…`
+    error[E0124]: `me` is a machine, and the controller is none
+      --> env/encamp.toml:10:9
+       |
+    10 | o = "{{ me.name }} {{ stage }}"
+       |         ^^ help: name the machine: `machines.…`
+    error[E0122]: `stage` is known only in the tasks of a stage
+      --> env/encamp.toml:10:23
+       |
+    10 | o = "{{ me.name }} {{ stage }}"
+       |                       ^^^^^
+    "#);
+}
+
+#[test]
+fn what_the_controller_cannot_dial() {
+    assert_snapshot!(wrong("name = \"x\"\n[machines.a]\nprovider = \"lab\"\ncount = 2\nports = { a = { port = 1, publish = false }, u = { port = 2, protocol = \"udp\" }, c = 3 }\n[outputs]\na = \"{{ machines.a[0].endpoint('a') }}\"\nu = \"{{ machines.a[0].url('u') }}\"\nc = \"{{ machines.a.endpoint('c') }}\"\n"), @r#"
+    error[E0125]: port `a` of `a-0` cannot be dialled from the controller: it has `publish = false`
+     --> env/encamp.toml:7:23
+      |
+    7 | a = "{{ machines.a[0].endpoint('a') }}"
+      |                       ^^^^^^^^ help: drop `publish`, or ask from a machine
+    error[E0125]: port `u` of `a-0` cannot be dialled from the controller: it is a udp port
+     --> env/encamp.toml:8:23
+      |
+    8 | u = "{{ machines.a[0].url('u') }}"
+      |                       ^^^ help: ask from a machine
+    error[E0125]: port `c` of `a` cannot be dialled from the controller: it is a group
+     --> env/encamp.toml:9:20
+      |
+    9 | c = "{{ machines.a.endpoint('c') }}"
+      |                    ^^^^^^^^ help: name a member: `machines['a'][0]`
+    "#);
+}
+
+#[test]
+fn values_that_are_too_late() {
+    assert_snapshot!(web("docker.image = \"r/{{ machines.db.address }}\"\ndocker.sysctls = { a = \"{{ machines.db.address }}\" }\ncount = \"{{ machines.db.port('pg') }}\"\nready = [{ exited = 0, within = \"{{ machines.db.address }}\" }]"), @r#"
+    error[E0130]: `image` of [machines.web.docker] has to be known before anything is created
+     --> env/encamp.toml:7:16
+      |
+    7 | docker.image = "r/{{ machines.db.address }}"
+      |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = note: `r/{{ machines.db.address }}` is known only once another machine runs
+      = help: names, `port('…')` and, inside the environment, `endpoint('…')` are known from the start
+    error[E0130]: `a` of [machines.web.docker] has to be known before anything is created
+     --> env/encamp.toml:8:24
+      |
+    8 | docker.sysctls = { a = "{{ machines.db.address }}" }
+      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = note: `{{ machines.db.address }}` is known only once another machine runs
+      = help: names, `port('…')` and, inside the environment, `endpoint('…')` are known from the start
+    error[E0122]: `machines` is not known here, where it is decided which machines there are
+     --> env/encamp.toml:9:13
+      |
+    9 | count = "{{ machines.db.port('pg') }}"
+      |             ^^^^^^^^ help: only `inputs` is known here
+    error[E0130]: this has to be known before anything is created
+      --> env/encamp.toml:10:37
+       |
+    10 | ready = [{ exited = 0, within = "{{ machines.db.address }}" }]
+       |                                     ^^^^^^^^^^^^^^^^^^^
+       |
+       = note: the value of `{{ machines.db.address }}` decides what is done, not what is passed on
+    "#);
+}
+
+#[test]
+fn cycles() {
+    assert_snapshot!(wrong("name = \"x\"\n[machines.a]\nprovider = \"lab\"\nports = { p = 1 }\nenv = { B = \"{{ machines.b.endpoint('p') }}\" }\n[machines.b]\nprovider = \"lab\"\nports = { p = 1 }\ndepends_on = [\"c\"]\n[machines.c]\nprovider = \"lab\"\nenv = { A = \"{{ machines.a.host() }}\" }\n"), @r#"
+    error[E0131]: machines wait for each other: `a` waits for `b`, which waits for `c`, which waits for `a`
+      --> env/encamp.toml:5:17
+       |
+     5 | env = { B = "{{ machines.b.endpoint('p') }}" }
+       |                 ^^^^^^^^^^^^^^^^^^^^^^^^ `a` waits for `b`
+    ...
+     9 | depends_on = ["c"]
+       |               --- `b` waits for `c`
+    ...
+    12 | env = { A = "{{ machines.a.host() }}" }
+       |                 ----------------- `c` waits for `a`
+       |
+       = help: what is known from the start makes no dependency: the name itself (`b:…`), `machines['b'].name`, `machines['b'].port('…')`
+    "#);
+    assert_snapshot!(wrong("name = \"x\"\n[machines.a]\nprovider = \"lab\"\nenv = { A = \"{{ me.address }}\" }\ndepends_on = [\"a\"]\n"), @r#"
+    error[E0131]: `a` would have to run before it is made: this is known only then
+     --> env/encamp.toml:4:17
+      |
+    4 | env = { A = "{{ me.address }}" }
+      |                 ^^^^^^^^^^
+      |
+      = help: names, `index`, `port('…')` and, within its own group, `endpoint('…')` are known from the start
+    error[E0131]: `a` cannot wait for itself
+     --> env/encamp.toml:5:15
+      |
+    5 | depends_on = ["a"]
+      |               ^^^
+    "#);
+}
+
+#[test]
+fn inputs() {
+    let text = "name = \"x\"\n[inputs]\na = { help = \"must be given\" }\nb = { default = 1 }\nc = \"1.4\"\nd = { default = \"x\", choices = [\"y\", \"z\"] }\ne = { type = \"integer\", default = \"1\" }\n";
+    assert_snapshot!(wrong_with(text, &[("b", "many"), ("f", "1"), ("ttl.x", "1"), ("machines.q.provider", "lab"), ("machines.*.provider", "nix")]), @r#"
+    error[E0110]: --set machines.*.provider: no provider is called `nix`
+     |
+     = help: providers: docker docker-eu lab
+    error[E0121]: --set f: no input is called `f`
+     |
+     = help: inputs: a b c d e
+    error[E0133]: --set ttl.x: this cannot be set
+     |
+     = help: inputs.NAME=VALUE or machines.NAME.provider=PROVIDER
+    error[E0133]: --set machines.q.provider: no machine is called `q`
+    error[E0132]: the input `a` has no default and was not given
+     --> env/encamp.toml:3:1
+      |
+    3 | a = { help = "must be given" }
+      | ^ help: --set inputs.a=…
+    error[E0132]: --set b=many: expected a whole number
+     --> env/encamp.toml:4:1
+      |
+    4 | b = { default = 1 }
+      | ^ this input
+    error[E0107]: expected a table, found a string
+     --> env/encamp.toml:5:5
+      |
+    5 | c = "1.4"
+      |     ^^^^^ help: { default = "1.4" }
+    error[E0132]: "x" is none of the choices of the input `d`
+     --> env/encamp.toml:6:17
+      |
+    6 | d = { default = "x", choices = ["y", "z"] }
+      |                 ^^^
+      |
+      = note: choices: "y" "z"
+    error[E0107]: expected a whole number, found a string
+     --> env/encamp.toml:7:35
+      |
+    7 | e = { type = "integer", default = "1" }
+      |                                   ^^^
+    "#);
+}
+
+#[test]
+fn probes() {
+    assert_snapshot!(web("docker.image = \"a\"\nports = { http = 80 }\nready = [{}, { tcp = \"http\", run = \"x\" }, { http = \"http\", path = \"x\", status = 7 }, { exited = 1 }, { run = \"\" }, { tcp = \"http\", status = 200 }, { log = \"x\" }]"), @r#"
+    error[E0141]: this probe has no condition
+     --> env/encamp.toml:9:10
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |          ^^ help: one of tcp, http, run, exited
+    error[E0141]: a probe has one condition; all probes must hold
+     --> env/encamp.toml:9:30
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |                ---           ^^^ make it a probe of its own
+      |                |
+      |                the first condition
+    error[E0109]: a path begins with `/`
+     --> env/encamp.toml:9:67
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |                                                                   ^^^ help: "/x"
+    error[E0109]: 7 is not between 100 and 599
+     --> env/encamp.toml:9:81
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |                                                                                 ^
+    error[E0109]: expected 0, found 1
+     --> env/encamp.toml:9:97
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |                                                                                                 ^
+    error[E0109]: this command is empty
+     --> env/encamp.toml:9:110
+      |
+    9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
+      |                                                                                                              ^^
+    error[E0103]: `status` belongs to a probe with `http`
+     --> env/encamp.toml:9:132
+      |
+    9 | ..., status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", status = 200 }, { log = "x" }]
+      |                                                                  ^^^^^^
+    error[E0141]: this probe has no condition
+     --> env/encamp.toml:9:148
+      |
+    9 | ...= "" }, { tcp = "http", status = 200 }, { log = "x" }]
+      |                                            ^^^^^^^^^^^^^ help: one of tcp, http, run, exited
+    error[E0103]: unknown key `log`
+     --> env/encamp.toml:9:150
+      |
+    9 | ... exited = 1 }, { run = "" }, { tcp = "http", status = 200 }, { log = "x" }]
+      |                                                                   ^^^
+      |
+      = note: keys of a probe: tcp http run exited path status within every timeout
+    "#);
+}
+
+#[test]
+fn stages() {
+    assert_snapshot!(wrong(&format!("{HEAD}[[stages]]\nname = \"a\"\ntasks = []\n[[stages]]\nname = \"a\"\n[[stages.tasks]]\nname = \"t\"\non = \"db\"\nrun = 7\nretry = 1\n[[stages.tasks]]\nname = \"t\"\non = \"bd\"\nrun = []\n")), @r#"
+    error[E0109]: this stage has no task
+     --> env/encamp.toml:7:9
+      |
+    7 | tasks = []
+      |         ^^
+    error[E0111]: the name `a` is used twice
+     --> env/encamp.toml:9:8
+      |
+    6 | name = "a"
+      |        --- used here
+    ...
+    9 | name = "a"
+      |        ^^^ again here
+    error[E0107]: expected a string or a list, found a whole number
+      --> env/encamp.toml:13:7
+       |
+    13 | run = 7
+       |       ^ help: "echo ok" or ["echo", "ok"]
+    error[E0103]: unknown key `retry`
+      --> env/encamp.toml:14:1
+       |
+    14 | retry = 1
+       | ^^^^^ help: a key with a similar name: `retries`
+       |
+       = note: keys of [[stages.tasks]]: name on run env cwd user timeout retries every always allow_failure junit artifacts
+    error[E0111]: the name `t` is used twice
+      --> env/encamp.toml:16:8
+       |
+    11 | name = "t"
+       |        --- used here
+    ...
+    16 | name = "t"
+       |        ^^^ again here
+    error[E0120]: no machine is called `bd`
+      --> env/encamp.toml:17:6
+       |
+    17 | on = "bd"
+       |      ^^^^ help: did you mean `db`?
+    "#);
+}
+
+#[test]
+fn expressions_that_cannot_be_read() {
+    assert_snapshot!(web("docker.image = \"a:{{ inputs. }}\"\nenv = { A = \"{{ 1 +\", B = \"{{}}\", C = \"{{ 'x }}\", D = \"{{ 1 / 0 }}\", E = \"{{ none }}\", F = \"{{ [1] }}\", G = \"{{ 'a' * 99999999 }}\" }"), @r#"
+    error[E0113]: this expression cannot be read: unexpected end of input, expected identifier or integer
+     --> env/encamp.toml:7:28
+      |
+    7 | docker.image = "a:{{ inputs. }}"
+      |                            ^
+    error[E0113]: this expression is not closed by `}}`
+     --> env/encamp.toml:8:14
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |              ^^ help: for the braces themselves write `{{ '{{' }}`
+    error[E0113]: this expression is empty
+     --> env/encamp.toml:8:28
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                            ^^^^
+    error[E0113]: this string in an expression is not closed
+     --> env/encamp.toml:8:43
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                                           ^^^^^ help: for the braces themselves write `{{ '{{' }}`
+    error[E0114]: this expression has no value: unable to calculate 1 / 0
+     --> env/encamp.toml:8:59
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                                                           ^^^^^
+    error[E0107]: expected a string, found none
+     --> env/encamp.toml:8:78
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                                                                              ^^^^ help: give it a default: `… or ''`, `… else ''`
+    error[E0107]: expected a string, found a list
+     --> env/encamp.toml:8:96
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                                                                                                ^^^ help: join it: `… | join(',')`
+    error[E0115]: this expression takes too much work
+     --> env/encamp.toml:8:113
+      |
+    8 | env = { A = "{{ 1 +", B = "{{}}", C = "{{ 'x }}", D = "{{ 1 / 0 }}", E = "{{ none }}", F = "{{ [1] }}", G = "{{ 'a' * 99999999 }}" }
+      |                                                                                                                 ^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn what_a_kind_refuses() {
+    assert_snapshot!(web("docker.image = \"Shop/Web\""), @r#"
+    error[E0140]: an image has no upper case
+     --> env/encamp.toml:7:16
+      |
+    7 | docker.image = "Shop/Web"
+      |                ^^^^^^^^^^ help: write it in lower case
+    "#);
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let kinds = crate::fake::kinds();
+    let failure = encamp_file::load(&encamp_file::Load::new("no/such.toml".as_ref(), &kinds)).unwrap_err();
+    assert_snapshot!(failure.render(false), @r#"error[E0100]: no/such.toml cannot be read: No such file or directory (os error 2)"#);
+    assert_snapshot!(failure, @r#"no/such.toml cannot be read: No such file or directory (os error 2) [E0100]"#);
+}
