@@ -1,0 +1,232 @@
+//! One installation, as a program uses it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use encamp_core::{Error, ErrorKind, InstanceName, Result, Time};
+use encamp_file::Kinds;
+use encamp_file::spec;
+use serde::Serialize;
+
+use super::builder::Builder;
+use super::environment::Environment;
+use super::runtime::Engine;
+use super::up::Up;
+use crate::camp::Camp;
+use crate::events::Events;
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
+use crate::report::{Disposal, RunReport};
+use crate::state_folder::StateFolder;
+use crate::sweep::Swept;
+use crate::verbs::run::RunOptions;
+
+/// One installation: its state folder, its configured providers, its engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Encamp {
+    engine: Engine,
+    camp: Arc<Camp>,
+    folder: Arc<StateFolder>,
+}
+
+/// One environment, as a listing shows it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Machines that are ready.
+    pub ready: usize,
+    /// Machines that it has.
+    pub machines: usize,
+    /// `ready`, `working`, `partial`, `failed`, `disposing`, `overdue`.
+    pub state: &'static str,
+    /// The provider instances that it is on.
+    pub providers: Vec<InstanceName>,
+    /// Who made it.
+    pub by: String,
+    /// When.
+    pub created: Time,
+    /// When its lease ends.
+    pub ends: Time,
+    /// How long that is from now; none once it has ended.
+    pub left: Option<Duration>,
+    /// The process that holds it.
+    pub holder: Option<String>,
+    /// The file that it came from.
+    pub file: Option<String>,
+    /// It is for one run.
+    pub run: bool,
+}
+
+impl Encamp {
+    /// Puts one together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(super) fn new(engine: Engine, camp: Arc<Camp>, folder: StateFolder) -> Self {
+        Self {
+            engine,
+            camp,
+            folder: Arc::new(folder),
+        }
+    }
+
+    /// The state folder.
+    pub fn state_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The controller's id, as it stands in keys and labels.
+    pub fn controller(&self) -> &encamp_core::ControllerId {
+        self.camp.controller.id()
+    }
+
+    /// The kinds and instances that an environment file may speak of.
+    pub fn kinds(&self) -> Kinds {
+        self.camp.providers.kinds()
+    }
+
+    /// Takes or makes the environment and plans the difference; nothing is changed before [`Up::execute`].
+    pub async fn prepare_up(&self, spec: spec::Environment, events: Events) -> Result<Up> {
+        let camp = Arc::clone(&self.camp);
+        let pending = self
+            .engine
+            .run(async move { camp.prepare_up(spec, events).await })
+            .await?;
+        Ok(Up::new(self.engine.clone(), pending))
+    }
+
+    /// Up, stages, collect, down, on fresh machines.
+    pub async fn run(&self, spec: spec::Environment, options: RunOptions, events: Events) -> Result<RunReport> {
+        let camp = Arc::clone(&self.camp);
+        self.engine
+            .run(async move { camp.run(spec, options, events).await })
+            .await
+    }
+
+    /// Takes an environment down; whoever holds it yields.
+    pub async fn down(&self, name: &str, events: Events) -> Result<Disposal> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine.run(async move { camp.down(&name, events).await }).await
+    }
+
+    /// Disposes of everything that is due on every site that was ever used.
+    pub async fn gc(&self, events: Events) -> Result<Swept> {
+        let camp = Arc::clone(&self.camp);
+        self.engine.run(async move { camp.gc(&events).await }).await
+    }
+
+    /// All living environments, from the store alone.
+    pub async fn environments(&self) -> Result<Vec<Summary>> {
+        let camp = Arc::clone(&self.camp);
+        self.engine
+            .run(async move {
+                let mut all = Vec::new();
+                for row in camp
+                    .journal
+                    .environments()
+                    .await?
+                    .into_iter()
+                    .filter(|row| row.disposed.is_none())
+                {
+                    let intents = camp.journal.intents(&row.id).await?;
+                    let held = camp.locks.try_hold(&row.id)?.is_none();
+                    all.push(summarise(&camp, row, &intents, held));
+                }
+                all.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(all)
+            })
+            .await
+    }
+
+    /// The living environment of that name.
+    pub async fn environment(&self, name: &str) -> Result<Environment> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        let engine = self.engine.clone();
+        self.engine
+            .run(async move {
+                let Some(row) = camp.find(&name).await? else {
+                    return Err(
+                        Error::new(ErrorKind::NotFound, format!("no environment is called `{name}`"))
+                            .next_step("encamp ls"),
+                    );
+                };
+                let intents = camp.journal.intents(&row.id).await?;
+                let held = camp.locks.try_hold(&row.id)?.is_none();
+                let summary = summarise(&camp, row.clone(), &intents, held);
+                Ok(Environment::new(engine, camp, row, intents, summary))
+            })
+            .await
+    }
+
+    /// The names of living environments that came from a file, without reading the file.
+    pub async fn environments_of_file(&self, file: &Path) -> Result<Vec<String>> {
+        let camp = Arc::clone(&self.camp);
+        let file = file
+            .canonicalize()
+            .unwrap_or_else(|_| file.to_owned())
+            .display()
+            .to_string();
+        self.engine
+            .run(async move {
+                Ok(camp
+                    .find_by_file(&file)
+                    .await?
+                    .into_iter()
+                    .map(|row| row.name)
+                    .collect())
+            })
+            .await
+    }
+}
+
+fn summarise(camp: &Camp, row: EnvironmentRow, intents: &[IntentRow], held: bool) -> Summary {
+    let mut machines: std::collections::BTreeMap<&str, &IntentRow> = std::collections::BTreeMap::new();
+    for intent in intents
+        .iter()
+        .filter(|intent| intent.class == encamp_core::Class::Machine && intent.state != IntentState::Gone)
+    {
+        machines.insert(&intent.object, intent);
+    }
+    let ready = machines
+        .values()
+        .filter(|intent| intent.state == IntentState::Ready)
+        .count();
+    let known = machines.len().max(usize::try_from(row.machines).unwrap_or(usize::MAX));
+    let failed = machines.values().any(|intent| intent.failure.is_some());
+    let over = row.lease.over(camp.policy.grace, &*camp.clock);
+    let dying = row.wanted == Wanted::Gone || machines.values().any(|intent| intent.state == IntentState::Dying);
+    let abandoned = row.purpose == Purpose::Run && !row.keep && !held;
+    let state = match () {
+        () if held && dying => "disposing",
+        () if held => "working",
+        () if over || dying || abandoned => "overdue",
+        () if failed => "failed",
+        () if ready == known => "ready",
+        () => "partial",
+    };
+    let providers: std::collections::BTreeSet<InstanceName> =
+        machines.values().map(|intent| intent.instance.clone()).collect();
+    Summary {
+        ready,
+        machines: known,
+        state,
+        providers: providers.into_iter().collect(),
+        created: row.created,
+        ends: row.lease.ends,
+        left: row.lease.remaining(&*camp.clock),
+        holder: row
+            .holder
+            .filter(|_| held)
+            .map(|holder| format!("{} ({})", holder.verb, holder.pid)),
+        id: row.id.to_string(),
+        name: row.name,
+        by: row.by,
+        file: row.file,
+        run: row.purpose == Purpose::Run,
+    }
+}

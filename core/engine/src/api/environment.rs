@@ -1,0 +1,267 @@
+//! A living environment and its machines.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use encamp_core::{
+    BoxRead, Class, CopyIn, CopyOut, Cx, Env, Error, ErrorKind, Exec, InstanceName, Logs, Observed, Process, Provider,
+    Result, Size, Target, Time,
+};
+
+use super::encamp::Summary;
+use super::runtime::Engine;
+use crate::camp::Camp;
+use crate::journal::{EnvironmentRow, IntentRow, IntentState};
+
+/// A living environment, as the store knew it when this was made.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    engine: Engine,
+    camp: Arc<Camp>,
+    row: EnvironmentRow,
+    machines: BTreeMap<String, IntentRow>,
+    items: Vec<IntentRow>,
+    summary: Summary,
+}
+
+impl Environment {
+    pub(super) fn new(
+        engine: Engine,
+        camp: Arc<Camp>,
+        row: EnvironmentRow,
+        intents: Vec<IntentRow>,
+        summary: Summary,
+    ) -> Self {
+        let (machines, items): (Vec<_>, Vec<_>) = intents
+            .into_iter()
+            .filter(|intent| intent.state != IntentState::Gone)
+            .partition(|intent| intent.class == Class::Machine);
+        let machines = machines
+            .into_iter()
+            .map(|intent| (intent.object.clone(), intent))
+            .collect();
+        Self {
+            engine,
+            camp,
+            row,
+            machines,
+            items,
+            summary,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.row.name
+    }
+
+    /// What a listing shows of it.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Its outputs, once it was ready.
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.row.outputs
+    }
+
+    /// Its machines.
+    pub fn machines(&self) -> impl Iterator<Item = Machine> {
+        self.machines.values().map(|row| self.wrap(row))
+    }
+
+    /// What its machines share: object name, provider instance, state.
+    pub fn items(&self) -> impl Iterator<Item = (&str, &InstanceName, &'static str)> {
+        self.items
+            .iter()
+            .map(|row| (row.object.as_str(), &row.instance, row.state.as_str()))
+    }
+
+    /// The machine of that name.
+    pub fn machine(&self, name: &str) -> Result<Machine> {
+        match self.machines.get(name) {
+            Some(row) => Ok(self.wrap(row)),
+            None => {
+                let known: Vec<&str> = self.machines.keys().map(String::as_str).collect();
+                Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("`{}` has no machine called `{name}`", self.row.name),
+                )
+                .of_environment(&self.row.name)
+                .with("its machines", known.join(" ")))
+            }
+        }
+    }
+
+    fn wrap(&self, row: &IntentRow) -> Machine {
+        Machine {
+            engine: self.engine.clone(),
+            camp: Arc::clone(&self.camp),
+            environment: self.row.name.clone(),
+            row: row.clone(),
+        }
+    }
+}
+
+/// One machine.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    engine: Engine,
+    camp: Arc<Camp>,
+    environment: String,
+    row: IntentRow,
+}
+
+/// A command in a machine, before it runs.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Command {
+    /// The command and its arguments.
+    pub argv: Vec<String>,
+    /// Added to the machine's own.
+    pub env: Env,
+    /// The folder.
+    pub cwd: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// With a terminal.
+    pub tty: Option<Size>,
+    /// Whether standard input is wanted.
+    pub stdin: bool,
+}
+
+impl Command {
+    /// A command without input and without a terminal.
+    pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Machine {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.row.object
+    }
+
+    /// The provider instance that it is on.
+    pub fn instance(&self) -> &InstanceName {
+        &self.row.instance
+    }
+
+    /// What the journal says: `planned`, `seen`, `ready`, `dying`.
+    pub fn state(&self) -> &'static str {
+        self.row.state.as_str()
+    }
+
+    /// Why it did not become ready.
+    pub fn failure(&self) -> Option<&str> {
+        self.row.failure.as_deref()
+    }
+
+    /// The carrier's id.
+    pub fn id(&self) -> Option<&str> {
+        self.row.id.as_deref()
+    }
+
+    /// The key under which the infrastructure shows it.
+    pub fn key(&self) -> &str {
+        self.row.key().as_str()
+    }
+
+    /// Its addresses when it became ready.
+    pub fn addrs(&self) -> &[encamp_core::Addr] {
+        &self.row.addrs
+    }
+
+    /// Its published ports when it became ready.
+    pub fn ports(&self) -> &[encamp_core::Published] {
+        &self.row.ports
+    }
+
+    /// Its declared ports, from the request that it was made of.
+    pub fn declared_ports(&self) -> Vec<encamp_core::PortSpec> {
+        serde_json::from_str::<encamp_core::Create>(&self.row.request)
+            .map(|request| request.ports)
+            .unwrap_or_default()
+    }
+
+    fn target(&self) -> Target {
+        Target::new(self.row.stamp.clone(), self.row.site.clone(), self.row.id.clone())
+    }
+
+    async fn with<T: Send + 'static, F>(
+        &self,
+        act: impl FnOnce(Arc<dyn Provider>, Cx, Target) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let (camp, row, target, environment) = (
+            Arc::clone(&self.camp),
+            self.row.clone(),
+            self.target(),
+            self.environment.clone(),
+        );
+        self.engine
+            .run(async move {
+                let provider = camp.provider_of(&row).await?;
+                let cx = Cx::within(camp.policy.change);
+                act(provider, cx, target)
+                    .await
+                    .map_err(|error| error.of_machine(&row.object).of_environment(environment))
+            })
+            .await
+    }
+
+    /// Looks at it now.
+    pub async fn inspect(&self) -> Result<Observed> {
+        self.with(|provider, cx, target| async move { provider.inspect(&cx, target).await })
+            .await
+    }
+
+    /// Runs a command.
+    pub async fn exec(&self, command: Command) -> Result<Process> {
+        self.with(move |provider, cx, target| async move {
+            let Command {
+                argv,
+                env,
+                cwd,
+                user,
+                tty,
+                stdin,
+            } = command;
+            let mut exec = Exec::new(target, argv);
+            (exec.env, exec.cwd, exec.user, exec.tty, exec.stdin) = (env, cwd, user, tty, stdin);
+            provider.exec(&cx, exec).await
+        })
+        .await
+    }
+
+    /// What its main process has said.
+    pub async fn logs(&self, since: Option<Time>, follow: bool, tail: Option<u32>) -> Result<BoxRead> {
+        self.with(move |provider, cx, target| async move {
+            let mut logs = Logs::new(target);
+            (logs.since, logs.follow, logs.tail) = (since, follow, tail);
+            provider.logs(&cx, logs).await
+        })
+        .await
+    }
+
+    /// Unpacks a tar stream into a folder of it.
+    pub async fn copy_in(&self, folder: &str, tar: BoxRead) -> Result<()> {
+        let folder = folder.to_owned();
+        self.with(|provider, cx, target| async move { provider.copy_in(&cx, CopyIn::new(target, folder), tar).await })
+            .await
+    }
+
+    /// Packs a path of it as a tar stream.
+    pub async fn copy_out(&self, path: &str) -> Result<BoxRead> {
+        let path = path.to_owned();
+        self.with(|provider, cx, target| async move { provider.copy_out(&cx, CopyOut::new(target, path)).await })
+            .await
+    }
+}

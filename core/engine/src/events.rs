@@ -1,0 +1,173 @@
+//! What is told while something happens. Progress lines, `--json` and reports are renderings of these.
+
+use encamp_core::{InstanceName, Progress, Time};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::plan::Plan;
+
+/// A machine's status; a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Its create is on its way.
+    Creating,
+    /// It exists and is being started.
+    Starting,
+    /// Its set-up runs.
+    Setup,
+    /// It waits for what readiness asks for, or for others.
+    Waiting,
+    /// Everything that readiness asks for holds.
+    Ready,
+    /// It did not become ready.
+    Failed,
+    /// It is being destroyed.
+    Destroying,
+    /// It is proved to be gone.
+    Gone,
+}
+
+impl Status {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Starting => "starting",
+            Self::Setup => "setup",
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Destroying => "destroying",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// Which of a process's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What happened. `at` is wall-clock time.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[non_exhaustive]
+pub enum Event {
+    /// An environment is about to be made or changed.
+    Planned {
+        /// Its name.
+        environment: String,
+        /// What is to be done.
+        plan: Plan,
+        /// When its lease ends.
+        ends: Time,
+    },
+    /// A machine or scope item changed its status.
+    Machine {
+        /// Its name.
+        machine: String,
+        /// Where.
+        instance: InstanceName,
+        /// The status.
+        status: Status,
+        /// More about it, in a few words.
+        detail: String,
+        /// Milliseconds since work on it began.
+        millis: u64,
+        /// It is a scope item.
+        scope: bool,
+    },
+    /// A long step of a machine goes on.
+    Progress {
+        /// Its name.
+        machine: String,
+        /// How far.
+        progress: Progress,
+    },
+    /// Everything is ready.
+    Ready {
+        /// By name.
+        outputs: std::collections::BTreeMap<String, String>,
+        /// Milliseconds since the command began.
+        millis: u64,
+    },
+    /// A task begins on a machine.
+    TaskStarted {
+        /// Its stage.
+        stage: String,
+        /// Its name.
+        task: String,
+        /// Where; `controller` beside encamp itself.
+        machine: String,
+        /// 1 for the first run.
+        attempt: u32,
+    },
+    /// A task said a line.
+    TaskOutput {
+        /// Its stage.
+        stage: String,
+        /// Its name.
+        task: String,
+        /// Where.
+        machine: String,
+        /// On which stream.
+        stream: Stream,
+        /// Without its end.
+        line: String,
+    },
+    /// A task ended on a machine.
+    TaskFinished(crate::report::TaskReport),
+    /// The environment is being taken down.
+    Disposing {
+        /// Its name.
+        environment: String,
+    },
+    /// The environment was taken down, or what of it is left.
+    Disposed(crate::report::Disposal),
+    /// Something worth a line.
+    Note {
+        /// The line.
+        text: String,
+    },
+}
+
+/// Where events go. A slow reader slows the work down and loses nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Events(Option<mpsc::Sender<Event>>);
+
+impl Events {
+    /// Events into a channel.
+    pub fn into_channel(sender: mpsc::Sender<Event>) -> Self {
+        Self(Some(sender))
+    }
+
+    /// Nobody listens.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Tells an event. A reader that is gone is not missed.
+    pub async fn tell(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.send(event).await;
+        }
+    }
+
+    /// Tells an event where it need not arrive: dropped when the reader is behind.
+    pub fn mention(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.try_send(event);
+        }
+    }
+
+    /// Tells a line.
+    pub async fn note(&self, text: impl Into<String>) {
+        self.tell(Event::Note { text: text.into() }).await;
+    }
+}

@@ -1,0 +1,9 @@
+//! The thin shell: performs effects against providers, store and clock. One executor holds one environment.
+
+mod dispose;
+mod life;
+mod raise;
+
+pub(crate) use dispose::destroy_found;
+pub(crate) use dispose::dispose;
+pub(crate) use raise::{Raised, raise, rendered};

@@ -1,0 +1,148 @@
+//! What the engine does inside a machine: short commands, connections, the last lines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use encamp_core::{Cx, Duplex, Error, Exec, Exit, Logs, Observed, Process, Provider, Result, Signal, Target, Verb};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::journal::IntentRow;
+use crate::session::Session;
+
+/// Bytes of a short command's output that are kept.
+const KEPT: usize = 64 << 10;
+/// Lines that a failure shows.
+pub(crate) const LAST_LINES: usize = 20;
+
+/// One machine, reached through its provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Inside {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) target: Target,
+    pub(crate) machine: String,
+    pub(crate) environment: String,
+    check: Duration,
+}
+
+/// How a short command ended, and the end of what it said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) exit: Exit,
+    pub(crate) text: String,
+}
+
+impl Inside {
+    pub(crate) fn new(session: &Session, provider: Arc<dyn Provider>, row: &IntentRow) -> Self {
+        Self {
+            provider,
+            target: Target::new(row.stamp.clone(), row.site.clone(), row.id.clone()),
+            machine: row.object.clone(),
+            environment: session.row.name.clone(),
+            check: session.camp.policy.check,
+        }
+    }
+
+    pub(crate) async fn look(&self) -> Result<Observed> {
+        self.provider
+            .inspect(&Cx::within(self.check), self.target.clone())
+            .await
+    }
+
+    pub(crate) async fn dial(&self, port: u16, within: Duration) -> Result<Duplex> {
+        self.provider
+            .dial(&Cx::within(within), encamp_core::Dial::new(self.target.clone(), port))
+            .await
+    }
+
+    /// Runs a command to its end. At the deadline everything that it started is killed.
+    pub(crate) async fn run(&self, exec: Exec, within: Duration) -> Result<Said> {
+        let cx = Cx::within(within);
+        let Process {
+            stdin,
+            stdout,
+            stderr,
+            mut control,
+        } = self.provider.exec(&cx, exec).await?;
+        drop(stdin);
+        let running = async {
+            let ((out, err), exit) =
+                tokio::join!(async { tokio::join!(tail(Some(stdout)), tail(stderr)) }, control.wait());
+            exit.map(|exit| Said {
+                exit,
+                text: join(&out, &err),
+            })
+        };
+        if let Ok(said) = tokio::time::timeout(within, running).await {
+            return said;
+        }
+        kill(&mut *control).await;
+        Err(Error::new(
+            encamp_core::ErrorKind::Unavailable,
+            format!("no answer within {within:?}"),
+        )
+        .at(Verb::Exec))
+    }
+
+    /// The last lines of the machine's main process; empty where its provider has no logs.
+    pub(crate) async fn last_lines(&self) -> Vec<String> {
+        if !self.provider.capabilities().offers(Verb::Logs) {
+            return Vec::new();
+        }
+        let mut logs = Logs::new(self.target.clone());
+        logs.tail = Some(u32::try_from(LAST_LINES).unwrap_or(u32::MAX));
+        let reading = async {
+            let stream = self.provider.logs(&Cx::within(self.check), logs).await.ok()?;
+            Some(tail(Some(stream)).await)
+        };
+        let text = tokio::time::timeout(self.check, reading)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        lines_of(&text)
+    }
+}
+
+/// Ends a command and everything that it started.
+pub(crate) async fn kill(control: &mut dyn encamp_core::Control) {
+    let patience = Duration::from_secs(5);
+    let killing = async {
+        control.signal(Signal::Kill).await?;
+        control.wait().await
+    };
+    if let Err(_) | Ok(Err(_)) = tokio::time::timeout(patience, killing).await {
+        tracing::debug!("a command could not be seen to end");
+    }
+}
+
+/// The end of a stream.
+async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let mut buffer = vec![0; 8192];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..read]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    kept
+}
+
+fn join(out: &[u8], err: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(out).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') && !err.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&String::from_utf8_lossy(err));
+    text
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! The engine: plans the difference, journals every intent before it is sent, executes, settles, sweeps.
+//!
+//! [`plan`] and [`machine`] are pure. [`journal`] keeps what must survive. `execute` is the thin shell that performs
+//! effects against providers, store and clock. [`api`] holds the objects that programs use.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod camp;
+pub mod clock;
+mod collect;
+pub mod entropy;
+pub mod events;
+mod execute;
+pub mod failpoint;
+pub mod identity;
+mod inside;
+pub mod journal;
+mod junit;
+pub mod machine;
+pub mod plan;
+pub mod policy;
+pub mod providers;
+mod ready;
+pub mod report;
+mod session;
+mod settle;
+mod stages;
+pub mod state_folder;
+pub mod sweep;
+pub mod tenure;
+mod verbs;
+
+pub use verbs::run::{Keep, RunOptions};
+pub use verbs::up::{Pending, UpReport};

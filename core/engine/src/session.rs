@@ -1,0 +1,162 @@
+//! One command's hold on one environment.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use encamp_core::{Cx, Error, ErrorKind, Key, Result, Retry, Ticket, Verb};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::camp::Camp;
+use crate::events::Events;
+use crate::journal::{Answer, EnvironmentRow, Epoch, Op, Refusal};
+use crate::tenure::Held;
+
+/// The tenure of an environment, and what its executor shares.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) camp: Arc<Camp>,
+    pub(crate) row: EnvironmentRow,
+    pub(crate) epoch: Epoch,
+    pub(crate) events: Events,
+    /// Set when the executor is to stop where it stands.
+    pub(crate) stop: CancellationToken,
+    _held: Box<dyn Held>,
+}
+
+impl Session {
+    pub(crate) fn new(camp: Arc<Camp>, row: EnvironmentRow, epoch: Epoch, held: Box<dyn Held>, events: Events) -> Self {
+        Self {
+            camp,
+            row,
+            epoch,
+            events,
+            stop: CancellationToken::new(),
+            _held: held,
+        }
+    }
+
+    /// Commits an operation of this tenure. A refusal is an error that ends the executor.
+    pub(crate) async fn record(&self, op: Op) -> Result<()> {
+        let (name, subject) = (op.name(), op.subject().to_owned());
+        match self.camp.commit(op).await? {
+            Answer::Refused(refusal) => {
+                // Whatever the reason, nothing more may be sent under this tenure.
+                self.stop.cancel();
+                Err(self.refused(&refusal, name, &subject))
+            }
+            Answer::Done | Answer::Taken(..) => Ok(()),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal, op: &str, subject: &str) -> Error {
+        let name = &self.row.name;
+        let error = match refusal {
+            Refusal::Fenced { newer } => Error::new(
+                ErrorKind::Cancelled,
+                format!(
+                    "another command has taken `{name}` over (epoch {newer}, this one has {})",
+                    self.epoch.number
+                ),
+            ),
+            Refusal::Yield => Error::new(ErrorKind::Cancelled, format!("another command takes `{name}` down")),
+            Refusal::NoEnvironment => Error::new(ErrorKind::Cancelled, format!("`{name}` has been disposed of")),
+            Refusal::NameTaken(_) => Error::new(ErrorKind::Conflict, format!("`{name}` exists already")),
+            Refusal::State(state) => Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "the journal refuses `{op}` for {subject}, which is {}",
+                    state.map_or("not recorded", |s| s.as_str())
+                ),
+            ),
+        };
+        error.of_environment(name)
+    }
+
+    /// Sends one change: the intent is committed already. At the deadline the outcome counts as unknown: `lost` is
+    /// recorded, the provider is asked to stop, and has a little longer to answer after all.
+    pub(crate) async fn send<'a, T, F>(
+        &self,
+        change: Change,
+        within: Duration,
+        lost: Option<Op>,
+        call: impl FnOnce(Cx, Ticket) -> F,
+    ) -> Result<Result<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        let point = format!("send.{}.{}", change.verb, change.object);
+        let cancel = CancellationToken::new();
+        let cx = Cx::within(within + self.camp.policy.settle).with_cancel(cancel.clone());
+        let ticket = Ticket::of_committed_intent(change.key, change.verb, self.epoch.number);
+        self.camp.failpoints.reach(&format!("{point}.before")).await;
+        let mut call = std::pin::pin!(call(cx, ticket));
+        let answer = match tokio::time::timeout(within, &mut call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                if let Some(lost) = lost {
+                    self.record(lost).await?;
+                }
+                cancel.cancel();
+                match tokio::time::timeout(self.camp.policy.settle, &mut call).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("`{}` was not answered within {within:?}", change.verb),
+                    )
+                    .retry(Retry::Unknown)),
+                }
+            }
+        };
+        self.camp.failpoints.reach(&format!("{point}.after")).await;
+        Ok(answer.map_err(|error| {
+            error
+                .at(change.verb)
+                .of_machine(&change.object)
+                .of_environment(&self.row.name)
+        }))
+    }
+
+    /// Gives the tenure back.
+    pub(crate) async fn release(self) -> Result<()> {
+        match self.camp.commit(Op::Release(self.epoch.clone())).await? {
+            // Taken over or disposed of: there is nothing left to give back.
+            Answer::Refused(_) | Answer::Done | Answer::Taken(..) => Ok(()),
+        }
+    }
+}
+
+/// Which change is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) verb: Verb,
+    pub(crate) object: String,
+    pub(crate) key: Key,
+}
+
+/// Something that is done once for each key, whoever asks first; a failure is shared as well.
+#[derive(Debug)]
+pub(crate) struct Once<K, V>(Mutex<HashMap<K, Cell<V>>>);
+
+type Cell<V> = Arc<OnceCell<Result<V>>>;
+
+impl<K: Eq + Hash, V: Clone> Once<K, V> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+
+    #[expect(clippy::future_not_send, reason = "it is as `Send` as what it is given")]
+    pub(crate) async fn get<F: Future<Output = Result<V>>>(&self, key: K, make: impl FnOnce() -> F) -> Result<V> {
+        let cell = Arc::clone(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(key)
+                .or_default(),
+        );
+        cell.get_or_init(make).await.clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! A task's command beside encamp itself, in the file's folder.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use encamp_core::Exit;
+use encamp_file::spec::{Stage, Task};
+use encamp_file::text::Viewer;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+
+use super::Staging;
+use super::machine::Teller;
+use super::task::Ran;
+use crate::events::Stream;
+use crate::inside::LAST_LINES;
+use crate::ready;
+
+/// How long a command that is over its time has to end by itself.
+const TERM: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task) -> Ran {
+    match spawn(staging, task) {
+        Ok(child) => follow(staging, stage, task, child).await,
+        Err(text) => Ran::failed(text),
+    }
+}
+
+fn spawn(staging: &Staging<'_>, task: &Task) -> Result<tokio::process::Child, String> {
+    let facts = &staging.raised.facts;
+    let render = |text: &encamp_file::text::Text| text.render(facts, &Viewer::Controller).map_err(|e| e.to_string());
+    let argv = ready::argv(&task.command, facts, &Viewer::Controller)?;
+    let [program, arguments @ ..] = argv.as_slice() else {
+        return Err("the command is empty".into());
+    };
+    let mut command = Command::new(program);
+    let folder = match &task.cwd {
+        Some(cwd) => staging.spec.folder.join(render(cwd)?),
+        None => staging.spec.folder.clone(),
+    };
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // A group of its own, so that everything it starts can be ended with it and a Ctrl-C at the terminal does not reach it.
+    command.process_group(0).kill_on_drop(true);
+    for (name, text) in &task.env {
+        command.env(name, render(text)?);
+    }
+    command
+        .spawn()
+        .map_err(|e| format!("`{program}` cannot be started: {e}"))
+}
+
+async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: tokio::process::Child) -> Ran {
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let teller = Teller {
+        staging,
+        stage: stage.name.as_str(),
+        task: task.name.as_str(),
+        place: "controller",
+    };
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let speaking = async {
+        let (mut out, err) = tokio::join!(
+            teller.lines(stdout, Stream::Stdout),
+            teller.lines(stderr, Stream::Stderr)
+        );
+        out.extend(err);
+        out.drain(..out.len().saturating_sub(LAST_LINES));
+        out
+    };
+    let mut speaking = std::pin::pin!(speaking);
+    let ended = tokio::select! {
+        (tail, status) = async { tokio::join!(&mut speaking, child.wait()) } => Ok((tail, status)),
+        () = tokio::time::sleep(task.timeout) => Err(false),
+        () = staging.stop.cancelled(), if !task.always => Err(true),
+    };
+    let signal = |signal| {
+        if let Some(group) = group {
+            let _ = kill_process_group(group, signal);
+        }
+    };
+    match ended {
+        Ok((tail, Ok(status))) => Ran {
+            exit: Some(exit_of(status)),
+            failure: None,
+            tail,
+            interrupted: false,
+        },
+        Ok((tail, Err(error))) => Ran {
+            tail,
+            ..Ran::failed(format!("its end was not seen: {error}"))
+        },
+        Err(interrupted) => {
+            signal(Signal::TERM);
+            let _ = tokio::time::timeout(TERM, child.wait()).await;
+            signal(Signal::KILL);
+            let _ = tokio::time::timeout(TERM, child.wait()).await;
+            let tail = tokio::time::timeout(TERM, speaking).await.unwrap_or_default();
+            let failure = if interrupted {
+                "it was stopped".to_owned()
+            } else {
+                format!("it did not end within {:?}", task.timeout)
+            };
+            Ran {
+                exit: None,
+                failure: Some(failure),
+                tail,
+                interrupted,
+            }
+        }
+    }
+}
+
+fn exit_of(status: std::process::ExitStatus) -> Exit {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal_name(signal)),
+        (None, None) => Exit::Lost("no status was given".into()),
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    const NAMES: [(i32, &str); 8] = [
+        (1, "HUP"),
+        (2, "INT"),
+        (3, "QUIT"),
+        (6, "ABRT"),
+        (9, "KILL"),
+        (11, "SEGV"),
+        (13, "PIPE"),
+        (15, "TERM"),
+    ];
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == number)
+        .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+}

@@ -1,0 +1,94 @@
+//! Looks after the machines while tasks run: one that dies by itself fails the run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use encamp_core::{Error, ErrorKind, InstanceName, List, Phase, Site, Verb};
+use encamp_file::spec::{Condition, Environment};
+use tokio_util::sync::CancellationToken;
+
+use crate::execute::Raised;
+use crate::inside::Inside;
+use crate::journal::IntentRow;
+use crate::session::Session;
+
+/// The first death of a machine whose process is not meant to end, or nothing once `done` is set.
+pub(super) async fn deaths(
+    session: &Session,
+    spec: &Environment,
+    raised: &Raised,
+    done: &CancellationToken,
+) -> Option<Error> {
+    let ends: BTreeSet<&str> = spec
+        .machines
+        .iter()
+        .filter(|machine| {
+            machine
+                .ready
+                .iter()
+                .any(|probe| matches!(probe.condition, Condition::Exited))
+        })
+        .map(|machine| machine.name.as_str())
+        .collect();
+    let mut sites: BTreeMap<(Site, InstanceName), Vec<&IntentRow>> = BTreeMap::new();
+    for row in raised.rows.values().filter(|row| !ends.contains(row.object.as_str())) {
+        sites
+            .entry((row.site.clone(), row.instance.clone()))
+            .or_default()
+            .push(row);
+    }
+    if sites.is_empty() {
+        return None;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(session.camp.policy.watch) => {}
+            () = done.cancelled() => return None,
+        }
+        for ((site, instance), rows) in &sites {
+            let looking = dead(session, site, instance, rows);
+            let found = tokio::select! {
+                found = looking => found,
+                () = done.cancelled() => return None,
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+}
+
+/// One look at all machines of a site. A listing that fails or is incomplete says nothing.
+async fn dead(session: &Session, site: &Site, instance: &InstanceName, rows: &[&IntentRow]) -> Option<Error> {
+    let provider = session.camp.provider_at(site, instance).await.ok()?;
+    let list = List::new(session.camp.controller.prefix()).of(session.row.id.clone());
+    let listing = provider.list(&session.camp.read_cx(), list).await.ok()?;
+    let complete = listing.covers(site);
+    let by_key: BTreeMap<&str, &Phase> = listing
+        .found
+        .iter()
+        .map(|found| (found.key.as_str(), &found.phase))
+        .collect();
+    for row in rows {
+        let how = match by_key.get(row.key().as_str()) {
+            Some(Phase::Exited(exit)) => format!("its process {exit}"),
+            Some(Phase::Stopped) => "it was stopped".to_owned(),
+            Some(Phase::Gone | Phase::Dying) => "it is not there any more".to_owned(),
+            None if complete => "it is not there any more".to_owned(),
+            Some(_) | None => continue,
+        };
+        let mut error = Error::new(
+            ErrorKind::Unavailable,
+            format!("the machine died while tasks ran: {how}"),
+        )
+        .at(Verb::Inspect)
+        .of_provider(instance)
+        .of_machine(&row.object)
+        .of_environment(&session.row.name);
+        for line in Inside::new(session, Arc::clone(&provider), row).last_lines().await {
+            error = error.with("said", line);
+        }
+        return Some(error);
+    }
+    None
+}

@@ -1,0 +1,164 @@
+//! The state folder: who this controller is, its store, its locks.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use encamp_core::{Error, ErrorKind, Result};
+
+use crate::clock::Clock;
+use crate::entropy::{Entropy, controller_id};
+use crate::identity::Controller;
+use crate::journal::ControllerFile;
+
+/// An open state folder.
+#[derive(Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+    controller: Controller,
+}
+
+fn failed(path: &Path, what: &str) -> impl FnOnce(io::Error) -> Error {
+    let text = format!("{} cannot be {what}", path.display());
+    move |e| {
+        Error::new(ErrorKind::Unavailable, text)
+            .caused_by(e)
+            .next_step("choose another folder with --state")
+    }
+}
+
+impl StateFolder {
+    /// Opens the folder, and makes it, its controller's id and its owner key where they are not there yet.
+    pub fn open(path: &Path, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed(path, "made"))?;
+        let path = path.canonicalize().map_err(failed(path, "opened"))?;
+        let mode = fs::metadata(&path)
+            .map_err(failed(&path, "opened"))?
+            .permissions()
+            .mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(failed(&path, "made private"))?;
+        }
+        for folder in ["locks", "environments"] {
+            let folder = path.join(folder);
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(failed(&folder, "made"))?;
+        }
+        let file = path.join("controller.json");
+        let text = made_once(&file, || {
+            let made = ControllerFile {
+                id: controller_id(entropy)?,
+                created: clock.now(),
+            };
+            serde_json::to_vec(&made)
+                .map_err(|e| Error::new(ErrorKind::Internal, "a controller cannot be written").caused_by(e))
+        })?;
+        let known: ControllerFile = serde_json::from_slice(&text).map_err(|e| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("{} cannot be read as a controller", file.display()),
+            )
+            .caused_by(e)
+        })?;
+        let file = path.join("owner.key");
+        let bytes = made_once(&file, || {
+            let mut key = vec![0; 32];
+            entropy.fill(&mut key)?;
+            Ok(key)
+        })?;
+        let key: [u8; 32] = bytes.try_into().map_err(|_| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("{} is no owner key: it must have 32 bytes", file.display()),
+            )
+        })?;
+        Ok(Self {
+            path,
+            controller: Controller::new(known.id, key),
+        })
+    }
+
+    /// The controller.
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store.db")
+    }
+
+    /// The folder of locks.
+    pub fn locks(&self) -> PathBuf {
+        self.path.join("locks")
+    }
+}
+
+/// The contents of a file that the first of several processes makes, whole and private, and nobody ever changes.
+fn made_once(path: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    match fs::read(path) {
+        Ok(bytes) => return Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(failed(path, "read")(e)),
+    }
+    let bytes = make()?;
+    let writing = || {
+        // Whole before it has its name, and only one process's draft gets it.
+        let mut draft = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+        draft.write_all(&bytes)?;
+        draft.as_file().sync_all()?;
+        match draft.persist_noclobber(path) {
+            Err(e) if e.error.kind() != io::ErrorKind::AlreadyExists => Err(e.error),
+            _ => Ok(()),
+        }
+    };
+    writing().map_err(failed(path, "written"))?;
+    fs::read(path).map_err(failed(path, "read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::entropy::SystemEntropy;
+
+    #[test]
+    fn a_folder_is_private_and_stays_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = StateFolder::open(&path, &SystemClock, &SystemEntropy).unwrap();
+        let again = StateFolder::open(&path, &SystemClock, &SystemEntropy).unwrap();
+        assert_eq!(first.controller().id(), again.controller().id());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("owner.key")), 0o600);
+    }
+
+    #[test]
+    fn many_at_once_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
+            let open =
+                || StateFolder::open(folder.path(), &SystemClock, &SystemEntropy).map(|f| f.controller().id().clone());
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap().unwrap())
+                .collect()
+        });
+        assert_eq!(ids.len(), 1);
+    }
+}

@@ -1,0 +1,31 @@
+//! `down`: takes an environment down.
+
+use std::sync::Arc;
+
+use encamp_core::{Error, ErrorKind, Result};
+
+use crate::camp::Camp;
+use crate::events::Events;
+use crate::execute::dispose;
+use crate::journal::EnvironmentRow;
+use crate::report::Disposal;
+
+/// Takes the environment of that name down; whoever holds it yields.
+pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result<Disposal> {
+    let Some(row) = camp.find(name).await? else {
+        return Err(
+            Error::new(ErrorKind::NotFound, format!("no environment is called `{name}`")).next_step("encamp ls"),
+        );
+    };
+    end(camp, &row, "down", events).await
+}
+
+/// Takes one environment down under a verb's name.
+pub(crate) async fn end(camp: &Arc<Camp>, row: &EnvironmentRow, verb: &str, events: Events) -> Result<Disposal> {
+    let session = camp.take_over(row, verb, events).await?;
+    let disposal = dispose(&session).await?;
+    if !disposal.is_clean() {
+        session.release().await?;
+    }
+    Ok(disposal)
+}

@@ -1,0 +1,7 @@
+//! What a command does, from its first look at the store to its last line.
+
+pub(crate) mod down;
+pub(crate) mod observe;
+pub(crate) mod run;
+pub(crate) mod tidy;
+pub(crate) mod up;

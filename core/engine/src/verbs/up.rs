@@ -1,0 +1,267 @@
+//! `up`: converges an environment to its description.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use encamp_core::{Error, ErrorKind, Result, SelfExpiry, Time};
+use encamp_file::spec::Environment;
+use encamp_file::text::Viewer;
+use serde::Serialize;
+
+use super::observe::{Observed, observe};
+use super::tidy;
+use crate::camp::{Camp, canonical};
+use crate::clock::{Lease, monotonic_now as now};
+use crate::events::{Event, Events};
+use crate::execute::{Raised, raise};
+use crate::journal::{EnvironmentRow, Op, Purpose};
+use crate::plan::Plan;
+use crate::report::MachineReport;
+use crate::session::Session;
+
+/// An `up` that holds its environment, knows its plan and has changed nothing yet.
+#[derive(Debug)]
+pub struct Pending {
+    session: Session,
+    spec: Environment,
+    observed: Observed,
+    new: bool,
+    began: tokio::time::Instant,
+}
+
+/// What `up` came to.
+#[derive(Debug, Serialize)]
+pub struct UpReport {
+    /// The environment's name.
+    pub environment: String,
+    /// Its id.
+    pub id: String,
+    /// Whether everything is ready.
+    pub ready: bool,
+    /// Its machines.
+    pub machines: Vec<MachineReport>,
+    /// What failed.
+    pub errors: Vec<Error>,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// When its lease ends.
+    pub ends: Time,
+    /// Whether the infrastructure ends every machine at that time by itself.
+    pub ends_by_itself: bool,
+    /// Stopped by the user.
+    pub interrupted: bool,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// Takes or makes the environment and plans the difference.
+pub(crate) async fn prepare(camp: &Arc<Camp>, spec: Environment, events: Events) -> Result<Pending> {
+    let began = now();
+    tidy::dead_runs(camp, &events).await?;
+    let existing = find(camp, &spec).await?;
+    let new = existing.is_none();
+    let session = match existing {
+        Some(row) => camp.hold(&row, "up", events.clone()).await?,
+        None => camp.found(&spec, Purpose::Up, "up", events.clone()).await?,
+    };
+    let rows = camp.journal.intents(&session.row.id).await?;
+    let observed = match observe(camp, &spec, rows, &events).await {
+        Ok(observed) => observed,
+        Err(error) => {
+            abandon(session, new).await?;
+            return Err(error);
+        }
+    };
+    Ok(Pending {
+        session,
+        spec,
+        observed,
+        new,
+        began,
+    })
+}
+
+/// An environment that was only just recorded and in which nothing was planned leaves nothing behind.
+async fn abandon(session: Session, new: bool) -> Result<()> {
+    if new {
+        session.record(Op::Dispose(session.epoch.clone())).await
+    } else {
+        session.release().await
+    }
+}
+
+/// The environment that a description speaks of: by name, and by the file that it came from.
+async fn find(camp: &Camp, spec: &Environment) -> Result<Option<EnvironmentRow>> {
+    let file = canonical(spec);
+    let named = camp.find(spec.name.as_str()).await?;
+    if let Some(row) = &named
+        && row.file != file
+    {
+        let place = |file: &Option<String>| file.clone().unwrap_or_else(|| "a program".to_owned());
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("an environment called `{}` is up already, from another file", row.name),
+        )
+        .of_environment(&row.name)
+        .with("it came from", place(&row.file))
+        .with("this file is", place(&file))
+        .next_step(format!(
+            "change `name` in one of them, or end the other: encamp down -e {}",
+            row.name
+        )));
+    }
+    if named.is_none()
+        && let Some(file) = &file
+        && let Some(old) = camp
+            .find_by_file(file)
+            .await?
+            .into_iter()
+            .find(|row| row.purpose == Purpose::Up)
+    {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("this file is up as `{}`, and its name is `{}` now", old.name, spec.name),
+        )
+        .of_environment(&old.name)
+        .next_step(format!(
+            "encamp down -e {}, then up again; or change the name back",
+            old.name
+        )));
+    }
+    Ok(named)
+}
+
+impl Pending {
+    /// What is to be done.
+    pub fn plan(&self) -> &Plan {
+        &self.observed.plan
+    }
+
+    /// The environment's name.
+    pub fn environment(&self) -> &str {
+        &self.session.row.name
+    }
+
+    /// Whether the environment does not exist yet.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// When the lease will end.
+    pub fn ends(&self) -> Time {
+        Lease::of(self.spec.ttl, &*self.session.camp.clock).ends
+    }
+
+    /// Gives the environment back unchanged.
+    pub async fn abandon(self) -> Result<()> {
+        abandon(self.session, self.new).await
+    }
+
+    /// Stops the work where it stands, from another place; `execute` returns then.
+    pub fn stopper(&self) -> tokio_util::sync::CancellationToken {
+        self.session.stop.clone()
+    }
+
+    /// Does what is planned.
+    pub async fn execute(self) -> Result<UpReport> {
+        let Self {
+            mut session,
+            spec,
+            observed,
+            began,
+            ..
+        } = self;
+        let lease = Lease::of(spec.ttl, &*session.camp.clock);
+        // A lease is never shortened by bringing the same thing up again.
+        if lease.ends > session.row.lease.ends {
+            session.row.lease = lease.clone();
+            session
+                .record(Op::Extend {
+                    epoch: session.epoch.clone(),
+                    lease,
+                })
+                .await?;
+        }
+        let ends = session.row.lease.ends;
+        session
+            .events
+            .tell(Event::Planned {
+                environment: session.row.name.clone(),
+                plan: observed.plan.clone(),
+                ends,
+            })
+            .await;
+        let raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
+        let outputs = describe(&session, &spec, &raised).await?;
+        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if raised.ready() {
+            session
+                .events
+                .tell(Event::Ready {
+                    outputs: outputs.clone(),
+                    millis,
+                })
+                .await;
+        }
+        let report = UpReport {
+            environment: session.row.name.clone(),
+            id: session.row.id.to_string(),
+            ready: raised.ready(),
+            ends_by_itself: ends_by_itself(&session.camp, &raised).await,
+            machines: raised.machines,
+            errors: raised.errors,
+            outputs,
+            ends,
+            interrupted: raised.interrupted,
+            millis,
+        };
+        session.release().await?;
+        Ok(report)
+    }
+}
+
+/// Renders and records the outputs, once everything is ready.
+pub(crate) async fn describe(
+    session: &Session,
+    spec: &Environment,
+    raised: &Raised,
+) -> Result<BTreeMap<String, String>> {
+    let mut outputs = BTreeMap::new();
+    if raised.ready() {
+        for (name, text) in &spec.outputs {
+            match text.render(&raised.facts, &Viewer::Controller) {
+                Ok(value) => drop(outputs.insert(name.clone(), value)),
+                Err(error) => {
+                    session
+                        .events
+                        .note(format!("output {name} is not known: {error}"))
+                        .await;
+                }
+            }
+        }
+    }
+    let machines = u32::try_from(spec.machines.len()).unwrap_or(u32::MAX);
+    let op = Op::Describe {
+        epoch: session.epoch.clone(),
+        outputs: outputs.clone(),
+        machines,
+        file: canonical(spec),
+    };
+    session.record(op).await?;
+    Ok(outputs)
+}
+
+/// Whether every machine ends by itself when the lease does.
+pub(crate) async fn ends_by_itself(camp: &Camp, raised: &Raised) -> bool {
+    let instances: std::collections::BTreeSet<_> = raised.rows.values().map(|row| row.instance.clone()).collect();
+    if instances.is_empty() {
+        return false;
+    }
+    for instance in &instances {
+        match camp.providers.connect(&camp.read_cx(), instance).await {
+            Ok(provider) if provider.capabilities().self_expiry != SelfExpiry::None => {}
+            _ => return false,
+        }
+    }
+    true
+}
