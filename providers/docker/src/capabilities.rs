@@ -1,0 +1,60 @@
+//! What an engine can do, as facts.
+
+use std::time::Duration;
+
+use encamp_core::{Capabilities, ExitDetail, Keeps, Limits, LogDetail, SelfExpiry, Settle, Verb};
+
+/// How long after it was sent a request for a network may still take effect.
+const NETWORK_REQUEST_LIFE: Duration = Duration::from_secs(10);
+
+/// Reads in flight; they are cheap for the engine.
+const READS: u32 = 32;
+
+/// The most that an instance can do: a local engine whose containers' addresses can be dialled.
+pub(crate) fn most(changes: u32) -> Capabilities {
+    let mut most = Capabilities::new(Keeps::Labels, Settle::Replay { token_life: None });
+    most.verbs = [
+        Verb::Stop,
+        Verb::Exec,
+        Verb::CopyIn,
+        Verb::CopyOut,
+        Verb::Dial,
+        Verb::Logs,
+        Verb::Snapshot,
+    ]
+    .into();
+    most.unknown_scope = Settle::Lookup {
+        request_life: NETWORK_REQUEST_LIFE,
+        visibility: Duration::ZERO,
+    };
+    most.self_expiry = SelfExpiry::None;
+    most.exits = ExitDetail::Code;
+    most.signals = true;
+    most.tty = true;
+    most.logs = LogDetail::new(true, true);
+    most.env_visible = true;
+    most.scope_names = true;
+    most.limits = Limits::new(changes, READS);
+    most
+}
+
+/// What one engine can do.
+pub(crate) fn of(changes: u32, dials: bool) -> Capabilities {
+    let mut able = most(changes);
+    if !dials {
+        able.verbs.remove(&Verb::Dial);
+    }
+    able
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_whose_addresses_are_out_of_reach_does_not_dial() {
+        assert!(of(16, true).offers(Verb::Dial));
+        assert!(!of(16, false).offers(Verb::Dial));
+        assert!(!most(16).offers(Verb::Renew) && !most(16).offers(Verb::Listen));
+    }
+}

@@ -1,0 +1,17 @@
+//! The only I/O of this crate.
+
+mod candidates;
+mod endpoint;
+mod engine;
+mod exec;
+mod files;
+mod images;
+mod inside;
+mod listing;
+mod machines;
+mod output;
+mod pack;
+mod scope;
+mod signals;
+
+pub(crate) use engine::Engine;
