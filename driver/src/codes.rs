@@ -1,0 +1,113 @@
+//! The codes of what can go wrong outside the environment file: stable, to search for.
+//!
+//! Codes of the file itself, `E01..`, are `encamp::file`'s.
+
+use encamp::{Error, ErrorKind, Verb};
+
+/// A code, `E0401`.
+pub(crate) type Code = &'static str;
+
+/// The settings are wrong.
+pub(crate) const SETTINGS: Code = "E0301";
+/// No environment, or no machine, is called that.
+pub(crate) const NO_SUCH: Code = "E0302";
+/// Several environments came from the file.
+pub(crate) const SEVERAL: Code = "E0303";
+/// Something asks, and nobody can answer.
+pub(crate) const NOT_CONFIRMED: Code = "E0307";
+/// What became of a command is not known.
+pub(crate) const LOST: Code = "E0419";
+
+/// One line of the table.
+struct Row {
+    kind: ErrorKind,
+    /// During one of these; during any where there are none.
+    verbs: &'static [Verb],
+    /// A fact that the error must carry.
+    fact: Option<&'static str>,
+    code: Code,
+}
+
+const fn row(kind: ErrorKind, verbs: &'static [Verb], code: Code) -> Row {
+    Row {
+        kind,
+        verbs,
+        fact: None,
+        code,
+    }
+}
+
+/// What providers say. The first line that fits counts.
+const PROVIDERS: &[Row] = &[
+    row(ErrorKind::Invalid, &[Verb::Connect], SETTINGS),
+    row(ErrorKind::Unavailable, &[Verb::Connect, Verb::Check], "E0401"),
+    row(
+        ErrorKind::NotFound,
+        &[Verb::Resolve, Verb::Prepare, Verb::Create],
+        "E0412",
+    ),
+    row(ErrorKind::Unavailable, &[Verb::Inspect], "E0414"),
+    Row {
+        kind: ErrorKind::Conflict,
+        verbs: &[Verb::Create, Verb::Start],
+        fact: Some("address"),
+        code: "E0415",
+    },
+    row(ErrorKind::Unavailable, &[], "E0402"),
+    row(ErrorKind::Unauthorized, &[], "E0403"),
+    row(ErrorKind::NotFound, &[], "E0404"),
+    row(ErrorKind::Conflict, &[], "E0405"),
+    row(ErrorKind::Quota, &[], "E0406"),
+    row(ErrorKind::Capacity, &[], "E0407"),
+    row(ErrorKind::Throttled, &[], "E0408"),
+    row(ErrorKind::Unsupported, &[], "E0409"),
+    row(ErrorKind::Cancelled, &[], "E0410"),
+    row(ErrorKind::Invalid, &[], "E0411"),
+    row(ErrorKind::Internal, &[], "E0490"),
+];
+
+/// What encamp itself says: the store, names, who holds what.
+const OURS: &[Row] = &[
+    row(ErrorKind::NotFound, &[], NO_SUCH),
+    row(ErrorKind::Conflict, &[], "E0304"),
+    row(ErrorKind::Cancelled, &[], "E0305"),
+    row(ErrorKind::Invalid, &[], "E0306"),
+    row(ErrorKind::Unavailable, &[], "E0308"),
+    row(ErrorKind::Internal, &[], "E0390"),
+];
+
+/// Whether a provider said it, rather than encamp itself.
+pub(crate) fn is_of_provider(error: &Error) -> bool {
+    error.provider().is_some() || error.verb().is_some()
+}
+
+/// The code of an error.
+pub(crate) fn of(error: &Error) -> Code {
+    let table = if is_of_provider(error) { PROVIDERS } else { OURS };
+    let fits = |row: &&Row| {
+        row.kind == error.kind()
+            && (row.verbs.is_empty() || error.verb().is_some_and(|verb| row.verbs.contains(&verb)))
+            && row.fact.is_none_or(|fact| error.context().any(|(key, _)| key == fact))
+    };
+    table.iter().find(fits).map_or("E0499", |row| row.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrower_line_comes_first() {
+        let error = |kind, verb| Error::new(kind, "x").at(verb);
+        assert_eq!(of(&error(ErrorKind::Unavailable, Verb::Connect)), "E0401");
+        assert_eq!(of(&error(ErrorKind::Unavailable, Verb::Create)), "E0402");
+        assert_eq!(of(&error(ErrorKind::NotFound, Verb::Prepare)), "E0412");
+        assert_eq!(of(&error(ErrorKind::NotFound, Verb::Exec)), "E0404");
+        assert_eq!(of(&error(ErrorKind::Conflict, Verb::Start)), "E0405");
+        assert_eq!(
+            of(&error(ErrorKind::Conflict, Verb::Start).with("address", "127.0.0.1:80")),
+            "E0415"
+        );
+        assert_eq!(of(&Error::new(ErrorKind::Conflict, "held")), "E0304");
+    }
+}

@@ -1,0 +1,113 @@
+//! What every verb works with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use encamp::file::{self, Disk, Load, Loaded};
+use encamp::{Encamp, Error};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::arguments::OfFile;
+use crate::failure::{self, Failure, Scene};
+use crate::follow::Follow;
+use crate::output;
+use crate::progress::{Of, Shown};
+use crate::settings::Settings;
+use crate::words;
+
+/// The file where none is named.
+pub(crate) const FILE: &str = "encamp.toml";
+
+/// An open installation, and how to speak to the user.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) encamp: Encamp,
+    pub(crate) settings: Settings,
+    pub(crate) verb: &'static str,
+    pub(crate) json: bool,
+    pub(crate) yes: bool,
+    /// The terminal can move its cursor.
+    pub(crate) live: bool,
+    /// `--state`, as it was typed.
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) began: Instant,
+}
+
+/// The environment file that was meant.
+pub(crate) fn file_of(named: Option<&PathBuf>) -> PathBuf {
+    match named {
+        Some(path) if path.is_dir() => path.join(FILE),
+        Some(path) => path.clone(),
+        None => PathBuf::from(FILE),
+    }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+impl Context {
+    /// Reads and checks the environment file, and shows what it may not have meant.
+    pub(crate) fn load(&self, of: &OfFile) -> Result<file::spec::Environment, Failure> {
+        let path = file_of(of.file.as_ref());
+        let kinds = self.encamp.kinds();
+        let loaded = file::load(&Load {
+            path: &path,
+            sources: &Disk,
+            kinds: &kinds,
+            set: &of.set,
+        });
+        let loaded: Loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
+        if !loaded.warnings.is_empty() {
+            if self.json {
+                output::result(&json!({ "v": 1, "event": "warnings", "warnings": loaded.to_json() }).to_string());
+            } else {
+                output::tell_text(&loaded.render(output::has_colour()));
+            }
+        }
+        Ok(loaded.environment)
+    }
+
+    /// What shows the events of this command.
+    pub(crate) fn follow(&self, of: Of) -> Result<Follow, Error> {
+        Follow::new(Shown::new(of, self.json, self.live))
+    }
+
+    /// `--state` again, for a command to type.
+    pub(crate) fn state_flag(&self) -> String {
+        self.state
+            .as_ref()
+            .map(|state| format!(" --state {}", words::shell(&state.display().to_string())))
+            .unwrap_or_default()
+    }
+
+    /// How long the command has been at it.
+    pub(crate) fn after(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What was being done, for an error.
+    pub(crate) fn scene<'a>(&'a self, environment: Option<&'a str>, now: &'a str) -> Scene<'a> {
+        let (verb, after, instances) = (self.verb, self.after(), self.settings.instances.as_slice());
+        Scene {
+            verb,
+            environment,
+            now,
+            help: None,
+            after,
+            instances,
+        }
+    }
+
+    /// Says what failed beside the results.
+    pub(crate) fn tell_errors(&self, errors: &[Error], scene: &Scene<'_>) {
+        if !errors.is_empty() && !self.json {
+            output::tell_text(&failure::render(errors, scene));
+        }
+    }
+}

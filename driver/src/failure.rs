@@ -1,0 +1,403 @@
+//! What failed, in six parts: what, where, why, the state now, one command to type, and a code.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use encamp::{Error, ErrorKind, Value, Verb, file};
+use serde_json::json;
+
+use crate::codes::{self, Code};
+use crate::exit::Exit;
+use crate::settings::Instance;
+use crate::{clean, moment, style, words};
+
+/// Why a command does not go on.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The environment file is refused; the text is the file as it was named.
+    File(Box<file::Failure>, String),
+    /// The driver itself refuses.
+    Refused(Box<Refusal>),
+    /// The engine or a provider failed.
+    Engine(Error),
+}
+
+/// What the driver itself refuses, and why.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: Code,
+    message: String,
+    place: Option<String>,
+    why: Option<String>,
+    now: Option<String>,
+    help: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            place: None,
+            why: None,
+            now: None,
+            help: None,
+        }
+    }
+
+    pub(crate) fn place(mut self, place: String) -> Self {
+        self.place = (!place.is_empty()).then_some(place);
+        self
+    }
+
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// What exists now, where the verb alone does not tell.
+    pub(crate) fn now(mut self, now: impl Into<String>) -> Self {
+        self.now = Some(now.into());
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl Failure {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::File(..) | Self::Refused(_) => Exit::Refused,
+            Self::Engine(error) => exit_of(error),
+        }
+    }
+
+    /// The text for people.
+    pub(crate) fn render(&self, scene: &Scene<'_>, colour: bool) -> String {
+        match self {
+            Self::File(failure, path) => {
+                let severities = failure.diagnostics().iter().map(|diagnostic| diagnostic.severity);
+                let (errors, warnings): (Vec<_>, Vec<_>) =
+                    severities.partition(|severity| *severity == file::Severity::Error);
+                let (errors, warnings) = (
+                    words::count(errors.len(), "error"),
+                    words::count(warnings.len(), "warning"),
+                );
+                format!(
+                    "{}{path}: {errors}, {warnings} · {}\n",
+                    failure.render(colour),
+                    scene.now
+                )
+            }
+            Self::Refused(refusal) => Block {
+                code: refusal.code,
+                what: refusal.message.clone(),
+                place: refusal.place.clone(),
+                why: refusal.why.iter().cloned().collect(),
+                now: refusal.now.clone().or_else(|| (!scene.now.is_empty()).then(|| scene.now.to_owned())),
+                help: refusal.help.clone(),
+                ..Block::default()
+            }
+            .render(),
+            Self::Engine(error) => render(std::slice::from_ref(error), scene),
+        }
+    }
+
+    /// A list of what is wrong, for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::File(failure, _) => failure.to_json(),
+            Self::Refused(refusal) => json!([{
+                "code": refusal.code,
+                "message": refusal.message,
+                "place": refusal.place,
+                "why": refusal.why,
+                "help": refusal.help,
+            }]),
+            Self::Engine(error) => json!([error_json(error)]),
+        }
+    }
+}
+
+/// An error with its code, for programs.
+pub(crate) fn error_json(error: &Error) -> Value {
+    let mut value = json!(error);
+    value["code"] = json!(codes::of(error));
+    value
+}
+
+/// How the process ends after an error that nothing came of.
+pub(crate) fn exit_of(error: &Error) -> Exit {
+    let of_provider = codes::is_of_provider(error);
+    match error.kind() {
+        ErrorKind::Cancelled => Exit::Interrupted,
+        ErrorKind::Invalid if error.verb() == Some(Verb::Connect) => Exit::Refused,
+        ErrorKind::Internal | ErrorKind::Unknown => Exit::Provider,
+        _ if of_provider => Exit::Provider,
+        _ => Exit::Refused,
+    }
+}
+
+/// What was being done when something failed.
+#[derive(Debug, Default)]
+pub(crate) struct Scene<'a> {
+    /// `up`.
+    pub(crate) verb: &'a str,
+    /// Of which environment, where it is known.
+    pub(crate) environment: Option<&'a str>,
+    /// What exists now.
+    pub(crate) now: &'a str,
+    /// What to type where the error itself does not know.
+    pub(crate) help: Option<&'a str>,
+    /// How long after the command began.
+    pub(crate) after: Duration,
+    /// The configured instances, to say where a wrong one stands.
+    pub(crate) instances: &'a [Instance],
+}
+
+/// All errors, those that say the same of several machines once; the state now stands at the last.
+pub(crate) fn render(errors: &[Error], scene: &Scene<'_>) -> String {
+    let mut blocks: Vec<(String, &Error, Vec<&str>)> = Vec::new();
+    for error in errors {
+        let key = same(error);
+        match blocks.iter_mut().find(|(known, ..)| *known == key) {
+            Some((.., machines)) => machines.extend(error.machine()),
+            None => blocks.push((key, error, error.machine().into_iter().collect())),
+        }
+    }
+    let last = blocks.len().saturating_sub(1);
+    let texts = blocks.iter().enumerate().map(|(at, (_, error, machines))| {
+        let mut block = block_of(error, machines, scene);
+        block.now = (at == last && !scene.now.is_empty()).then(|| scene.now.to_owned());
+        block.render()
+    });
+    texts.collect()
+}
+
+/// What two errors have in common that say the same of different machines.
+fn same(error: &Error) -> String {
+    let context: Vec<_> = error.context().collect();
+    format!(
+        "{:?} {:?} {:?} {} {context:?}",
+        error.kind(),
+        error.verb(),
+        error.provider(),
+        encamp::Report(error)
+    )
+}
+
+fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
+    let fact = |name: &str| {
+        error
+            .context()
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut why = chain(error);
+    why.extend(
+        error
+            .context()
+            .filter(|(key, _)| !SHOWN_APART.contains(key))
+            .map(|(key, value)| format!("{key}: {value}")),
+    );
+    if error.kind() == ErrorKind::Invalid && error.verb() == Some(Verb::Connect) {
+        let named = |instance: &&Instance| error.provider().is_some_and(|name| name.as_str() == instance.name);
+        let origins = scene
+            .instances
+            .iter()
+            .filter(named)
+            .flat_map(|instance| &instance.origins);
+        why.extend(origins.map(|origin| format!("set in {origin}")));
+    }
+    Block {
+        code: codes::of(error),
+        what: error.message().to_owned(),
+        where_: Some(place_of(error, machines, scene)),
+        place: fact("place").into_iter().next(),
+        why,
+        near: fact("near"),
+        said: fact("said"),
+        now: None,
+        help: error.hint().or(scene.help).map(str::to_owned),
+    }
+}
+
+/// Facts that have a part of their own.
+const SHOWN_APART: [&str; 3] = ["place", "near", "said"];
+
+/// The causes, each once.
+fn chain(error: &Error) -> Vec<String> {
+    let mut last = error.to_string();
+    let mut texts = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !last.contains(&text) {
+            texts.push(text.clone());
+            last = text;
+        }
+        next = cause.source();
+    }
+    texts
+}
+
+/// `up shop, web-0 and web-1 on `docker`, step create, after 3.1s`.
+fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> String {
+    let mut parts = vec![match error.environment().or(scene.environment) {
+        Some(environment) => format!("{} {environment}", scene.verb),
+        None => scene.verb.to_owned(),
+    }];
+    match (machines, error.provider()) {
+        ([], Some(provider)) => parts.push(format!("provider `{provider}`")),
+        ([], None) => {}
+        (machines, Some(provider)) => parts.push(format!("{} on `{provider}`", words::list(machines))),
+        (machines, None) => parts.push(words::list(machines)),
+    }
+    if let Some(verb) = error.verb() {
+        let step = if verb == Verb::Inspect { "ready" } else { verb.as_str() };
+        parts.push(format!("step {step}"));
+    }
+    parts.push(format!("after {}", moment::took(scene.after)));
+    parts.join(", ")
+}
+
+/// The parts of one failure.
+#[derive(Debug, Default)]
+struct Block {
+    code: Code,
+    what: String,
+    where_: Option<String>,
+    place: Option<String>,
+    why: Vec<String>,
+    near: Vec<String>,
+    said: Vec<String>,
+    now: Option<String>,
+    help: Option<String>,
+}
+
+impl Block {
+    fn render(&self) -> String {
+        let what = clean::short_ids(&clean::lines(&self.what).join("\n"));
+        let mut text = format!(
+            "{}: {what}\n",
+            style::paint(style::ERROR, &format!("error[{}]", self.code))
+        );
+        let mut part = |word: &str, lines: &[String]| {
+            let lines = lines.iter().flat_map(|line| clean::lines(line));
+            for (at, line) in lines.enumerate() {
+                let label = if at == 0 { format!("{word}:") } else { String::new() };
+                let label = format!("{label:<6}");
+                let label = if at == 0 && word == "help" {
+                    style::paint(style::HELP, &label)
+                } else {
+                    label
+                };
+                text.push_str(format!("  {label} {}", clean::short_ids(&line)).trim_end());
+                text.push('\n');
+            }
+        };
+        part("while", self.where_.as_slice());
+        part("at", self.place.as_slice());
+        part("why", &self.why);
+        part("near", &self.near);
+        part("said", &self.said);
+        part("now", self.now.as_slice());
+        part("help", self.help.as_slice());
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use encamp::InstanceName;
+
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn an_error_has_its_six_parts() {
+        let docker = InstanceName::new("docker").unwrap();
+        let error = |machine: &str| {
+            Error::new(
+                ErrorKind::NotFound,
+                "image `shop/web:1.5` is not here and cannot be pulled",
+            )
+            .at(Verb::Prepare)
+            .of_provider(&docker)
+            .of_machine(machine)
+            .with("near", "shop/web:1.4")
+            .with("container", "0123456789abcdef".repeat(4))
+            .next_step("docker build -t shop/web:1.5 ./web")
+            .caused_by("pull access denied\u{1b}[2J")
+        };
+        let scene = Scene {
+            verb: "up",
+            environment: Some("shop"),
+            now: "db is ready and kept",
+            after: Duration::from_millis(3100),
+            ..Scene::default()
+        };
+        insta::assert_snapshot!(plain(&render(&[error("web-0"), error("web-1")], &scene)), @r"
+        error[E0412]: image `shop/web:1.5` is not here and cannot be pulled
+          while: up shop, web-0 and web-1 on `docker`, step prepare, after 3.1s
+          why:   pull access denied
+                 container: 01234567
+          near:  shop/web:1.4
+          now:   db is ready and kept
+          help:  docker build -t shop/web:1.5 ./web
+        ");
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let error = Error::new(ErrorKind::Internal, "the store failed: disk full").caused_by("disk full");
+        let text = plain(&render(
+            &[error.clone(), error],
+            &Scene {
+                verb: "ls",
+                ..Scene::default()
+            },
+        ));
+        assert_eq!(
+            text,
+            "error[E0390]: the store failed: disk full\n  while: ls, after 0.0s\n"
+        );
+    }
+
+    #[test]
+    fn exits_follow_who_failed() {
+        let docker = InstanceName::new("docker").unwrap();
+        assert_eq!(exit_of(&Error::new(ErrorKind::Conflict, "held")), Exit::Refused);
+        assert_eq!(
+            exit_of(&Error::new(ErrorKind::Unavailable, "no daemon").of_provider(&docker)),
+            Exit::Provider
+        );
+        assert_eq!(
+            exit_of(&Error::new(ErrorKind::Invalid, "settings").at(Verb::Connect)),
+            Exit::Refused
+        );
+        assert_eq!(
+            exit_of(&Error::new(ErrorKind::Cancelled, "taken over")),
+            Exit::Interrupted
+        );
+    }
+}

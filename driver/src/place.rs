@@ -1,0 +1,62 @@
+//! Which environment is meant: the named one, or the one that came from this folder's file.
+
+use std::path::Path;
+
+use encamp::Environment;
+
+use crate::arguments::OfEnvironment;
+use crate::codes;
+use crate::context::{Context, FILE};
+use crate::failure::{Failure, Refusal};
+use crate::words;
+
+/// Finds it without reading the file, which may be wrong or gone.
+pub(crate) async fn environment(cx: &Context, of: &OfEnvironment) -> Result<Environment, Failure> {
+    if let Some(name) = &of.environment {
+        return Ok(cx.encamp.environment(name).await?);
+    }
+    let folder = std::env::current_dir().map_err(|error| {
+        Refusal::new(codes::NO_SUCH, "the current folder cannot be told")
+            .why(error.to_string())
+            .help("name an environment with -e")
+    })?;
+    let names = cx.encamp.environments_of_file(&folder.join(FILE)).await?;
+    match names.as_slice() {
+        [name] => Ok(cx.encamp.environment(name).await?),
+        [] => Err(none(cx, &folder).await?),
+        several => {
+            let listed = words::list(several);
+            let refusal = Refusal::new(
+                codes::SEVERAL,
+                format!("several environments came from this folder's {FILE}: {listed}"),
+            );
+            Err(refusal.help(format!("encamp {} -e {}", cx.verb, several[0])).into())
+        }
+    }
+}
+
+/// Says what there is instead.
+async fn none(cx: &Context, folder: &Path) -> Result<Failure, Failure> {
+    let all = cx.encamp.environments().await?;
+    let is_here = |file: &Option<String>| {
+        file.as_deref()
+            .is_some_and(|file| Path::new(file).parent() == Some(folder))
+    };
+    let here: Vec<String> = all
+        .iter()
+        .filter(|summary| is_here(&summary.file))
+        .map(|summary| summary.name.clone())
+        .collect();
+    let refusal = Refusal::new(
+        codes::NO_SUCH,
+        format!("no environment came from {FILE} in this folder"),
+    );
+    let refusal = match (here.first(), all.first()) {
+        (Some(first), _) => refusal
+            .why(format!("from other files of this folder: {}", words::list(&here)))
+            .help(format!("encamp {} -e {first}", cx.verb)),
+        (None, Some(_)) => refusal.help(format!("encamp ls, then encamp {} -e NAME", cx.verb)),
+        (None, None) => refusal.why("there is no environment at all").help("encamp up"),
+    };
+    Ok(refusal.into())
+}

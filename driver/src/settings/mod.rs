@@ -1,0 +1,188 @@
+//! Settings, from several places. Each overrides the ones before it:
+//!
+//! 1. what is built in: an instance of each kind, under the kind's own name
+//! 2. `/etc/encamp/settings.toml`, the system's
+//! 3. `$XDG_CONFIG_HOME/encamp/settings.toml`, the user's
+//! 4. `.encamp/settings.toml` beside the environment file, the project's
+//! 5. `ENCAMP__*` variables, `__` between the parts of a name
+//! 6. flags
+
+mod layer;
+
+use std::path::{Path, PathBuf};
+
+use config::builder::DefaultState;
+use config::{Config, ConfigBuilder, Environment};
+use encamp::{InstanceName, Policy, Value};
+
+use self::layer::{Layer, Origin};
+use crate::codes;
+use crate::failure::{Failure, Refusal};
+use crate::variables::{PREFIX, SEPARATOR, Variables};
+
+const SYSTEM: &str = "/etc/encamp/settings.toml";
+const PROJECT: &str = ".encamp/settings.toml";
+
+/// A provider instance as it is configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) settings: Value,
+    /// Where it is spoken of, the last that counts first; empty for a built-in one.
+    pub(crate) origins: Vec<String>,
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) log: Option<String>,
+    pub(crate) policy: Policy,
+    pub(crate) instances: Vec<Instance>,
+}
+
+/// Where settings are looked for, beside what is built in.
+#[derive(Debug)]
+pub(crate) struct Places<'a> {
+    pub(crate) variables: &'a Variables,
+    /// `--state`.
+    pub(crate) state: Option<&'a Path>,
+    /// The folder of the environment file.
+    pub(crate) project: &'a Path,
+    /// The kinds that this program carries.
+    pub(crate) kinds: &'a [String],
+}
+
+/// Reads and checks all settings.
+pub(crate) fn load(places: &Places<'_>) -> Result<Settings, Failure> {
+    let files = [
+        Some(PathBuf::from(SYSTEM)),
+        places.variables.settings_file(),
+        Some(places.project.join(PROJECT)),
+    ];
+    let mut layers = Vec::new();
+    let mut builder = built_in(places)?;
+    for path in files.into_iter().flatten() {
+        if let Some((source, layer)) = layer::read(&path)? {
+            builder = builder.add_source(source);
+            layers.push((Origin::File(path), layer));
+        }
+    }
+    let variables = Environment::with_prefix(PREFIX)
+        .prefix_separator(SEPARATOR)
+        .separator(SEPARATOR)
+        .try_parsing(true)
+        .source(Some(places.variables.settings().collect()));
+    layers.push((Origin::Variables, layer::check(&Origin::Variables, variables.clone())?));
+    builder = builder.add_source(variables);
+    let state = places.state.map(|path| path.display().to_string());
+    let merged = builder
+        .set_override_option("state_dir", state)
+        .and_then(ConfigBuilder::<DefaultState>::build);
+    let merged: Layer = merged
+        .and_then(Config::try_deserialize)
+        .map_err(|error| layer::wrong(&Origin::Together, &error))?;
+    finish(places, merged, &layers)
+}
+
+fn built_in(places: &Places<'_>) -> Result<ConfigBuilder<DefaultState>, Failure> {
+    places.kinds.iter().try_fold(Config::builder(), |builder, kind| {
+        let default = builder.set_default(format!("providers.{kind}.kind"), kind.as_str());
+        default.map_err(|error| layer::wrong(&Origin::BuiltIn, &error))
+    })
+}
+
+fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Result<Settings, Failure> {
+    let Some(state_dir) = merged.state_dir.or_else(|| places.variables.state()) else {
+        let refusal = Refusal::new(
+            codes::SETTINGS,
+            "there is no state folder: neither HOME nor XDG_STATE_HOME is set",
+        );
+        return Err(refusal.help("name one with --state or ENCAMP__STATE_DIR").into());
+    };
+    let mut instances = Vec::new();
+    for (name, mut table) in merged.providers {
+        let origins: Vec<String> = layers
+            .iter()
+            .rev()
+            .filter(|(_, layer)| layer.providers.contains_key(&name))
+            .map(|(origin, _)| origin.to_string())
+            .collect();
+        let wrong = |message: String| {
+            let place = origins.first().cloned().unwrap_or_default();
+            Failure::from(Refusal::new(codes::SETTINGS, message).place(place))
+        };
+        InstanceName::new(name.as_str()).map_err(|error| wrong(format!("[providers.{name}]: {error}")))?;
+        let kind = match table.remove("kind") {
+            Some(Value::String(kind)) => kind,
+            Some(_) => return Err(wrong(format!("[providers.{name}]: `kind` must be a string"))),
+            None => return Err(wrong(format!("[providers.{name}] says no `kind`"))),
+        };
+        if !places.kinds.contains(&kind) {
+            let known = places.kinds.join(", ");
+            return Err(wrong(format!(
+                "[providers.{name}]: no kind is called `{kind}`; there are: {known}"
+            )));
+        }
+        instances.push(Instance {
+            name,
+            kind,
+            settings: Value::Object(table),
+            origins,
+        });
+    }
+    Ok(Settings {
+        state_dir,
+        log: merged.log,
+        policy: merged.timeouts.policy(),
+        instances,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_of_each_kind_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            variables: &Variables::default(),
+            state: Some(folder.path()),
+            project: folder.path(),
+            kinds: &["docker".to_owned(), "acme".to_owned()],
+        };
+        let settings = load(&places).unwrap();
+        let names: Vec<_> = settings
+            .instances
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .collect();
+        assert_eq!(names, ["acme", "docker"]);
+        assert_eq!(settings.policy, Policy::default());
+        assert_eq!(settings.state_dir, folder.path());
+    }
+
+    #[test]
+    fn the_project_adds_to_what_is_built_in() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".encamp")).unwrap();
+        let text = "[providers.docker]\nchanges_at_once = 2\n[providers.far-away]\nkind = \"docker\"\n[timeouts]\ncreate = \"3m\"\n";
+        std::fs::write(folder.path().join(PROJECT), text).unwrap();
+        let places = Places {
+            variables: &Variables::default(),
+            state: Some(folder.path()),
+            project: folder.path(),
+            kinds: &["docker".to_owned()],
+        };
+        let settings = load(&places).unwrap();
+        assert_eq!(settings.instances.len(), 2);
+        let docker = &settings.instances[0];
+        assert_eq!(
+            (docker.kind.as_str(), &docker.settings),
+            ("docker", &serde_json::json!({ "changes_at_once": 2 }))
+        );
+        assert_eq!(settings.policy.create, std::time::Duration::from_secs(180));
+    }
+}

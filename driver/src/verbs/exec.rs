@@ -1,0 +1,171 @@
+//! `encamp exec`: a command in a machine, as if it ran here: its streams, its exit status, its signals.
+
+use std::io;
+
+use encamp::{Command, Error, ErrorKind, Exit as Ended, Process, Signal, Size};
+use serde_json::json;
+
+use crate::arguments::Exec;
+use crate::codes;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Refusal};
+use crate::interrupts::{Interrupts, resized};
+use crate::remote::{Lines, feed, hand_on};
+use crate::terminal::{self, Raw};
+use crate::{output, place};
+
+/// So many signals, and the command is given up where it is.
+const PATIENCE: u32 = 5;
+/// What a process says that writes where nobody reads.
+const BROKEN_PIPE: u8 = 128 + 13;
+
+pub(super) async fn exec(cx: &Context, args: &Exec) -> Result<Exit, Failure> {
+    let environment = place::environment(cx, &args.of).await?;
+    let machine = environment.machine(&args.machine)?;
+    let tty = wants_tty(cx, args);
+    let mut command = Command::new(&args.command);
+    command.env = args.env.iter().cloned().collect();
+    command.cwd.clone_from(&args.cwd);
+    command.user.clone_from(&args.user);
+    command.tty = tty.then(|| terminal::size_of_stdout().unwrap_or_else(|| Size::new(24, 80)));
+    command.stdin = tty || args.stdin || !terminal::stdin_is_one();
+    let process = machine.exec(command).await?;
+    let raw = if tty { Raw::enter() } else { None };
+    let ended = attend(cx, process, tty).await;
+    drop(raw);
+    let (ended, nobody_reads) = ended?;
+    if cx.json {
+        output::result(&json!({ "v": 1, "event": "exit", "exit": ended }).to_string());
+    }
+    match ended {
+        _ if nobody_reads => Ok(Exit::Code(BROKEN_PIPE)),
+        Ended::Code(code) => Ok(Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX))),
+        Ended::Signal(name) => Ok(Exit::Code(128 + number(&name))),
+        Ended::Lost(how) if cx.json => {
+            let _ = how;
+            Ok(Exit::Provider)
+        }
+        Ended::Lost(how) => {
+            let refusal = Refusal::new(
+                codes::LOST,
+                "the command was lost from sight; how it ended is not known",
+            )
+            .why(how);
+            let refusal = refusal.help(format!("encamp show -e {}", environment.name()));
+            output::tell_text(
+                &Failure::from(refusal).render(&cx.scene(Some(environment.name()), ""), output::has_colour()),
+            );
+            Ok(Exit::Provider)
+        }
+    }
+}
+
+fn wants_tty(cx: &Context, args: &Exec) -> bool {
+    match (args.tty, args.no_tty || cx.json) {
+        (_, true) => false,
+        (true, _) => true,
+        _ => terminal::stdin_is_one() && terminal::stdout_is_one(),
+    }
+}
+
+/// Passes streams, signals and sizes on until the command has ended and everything it said is out. Says too whether
+/// nobody read it.
+async fn attend(cx: &Context, process: Process, tty: bool) -> Result<(Ended, bool), Error> {
+    let Process {
+        stdin,
+        stdout,
+        stderr,
+        mut control,
+    } = process;
+    let unlistened =
+        |error: io::Error| Error::new(ErrorKind::Internal, "signals cannot be listened for").caused_by(error);
+    let mut signals = Interrupts::handed_on().map_err(unlistened)?;
+    let mut sizes = resized().map_err(unlistened)?;
+    let feeding = stdin.map(|stdin| tokio::spawn(feed(stdin)));
+    let json = cx.json;
+    let mut speaking = std::pin::pin!(async move {
+        if json {
+            let told = tokio::join!(tell_lines("stdout", Some(stdout)), tell_lines("stderr", stderr));
+            told.0.and(told.1)
+        } else {
+            tokio::try_join!(
+                hand_on(Some(stdout), output::raw_stdout()),
+                hand_on(stderr, output::raw_stderr())
+            )
+            .map(drop)
+        }
+    });
+    let (mut ended, mut spoken, mut nobody_reads, mut asked) = (None, false, false, 0);
+    let ended = loop {
+        if let (true, Some(ended)) = (spoken, ended.take_if(|_| spoken)) {
+            break ended;
+        }
+        tokio::select! {
+            done = &mut speaking, if !spoken => {
+                spoken = true;
+                nobody_reads = done.is_err();
+                if nobody_reads {
+                    let _ = control.signal(Signal::Term).await;
+                }
+            }
+            exit = control.wait(), if ended.is_none() => ended = Some(exit?),
+            signal = signals.next() => {
+                asked += 1;
+                if asked > PATIENCE {
+                    break Ended::Lost(format!("it goes on after {PATIENCE} signals, and encamp was told to end"));
+                }
+                if let Err(error) = control.signal(signal).await {
+                    output::tell(&format!("the signal was not passed on: {}", encamp::Report(&error)));
+                }
+            }
+            _ = sizes.recv(), if tty => {
+                if let Some(size) = terminal::size_of_stdout() {
+                    let _ = control.resize(size).await;
+                }
+            }
+        }
+    };
+    if let Some(feeding) = feeding {
+        feeding.abort();
+    }
+    Ok((ended, nobody_reads))
+}
+
+/// Tells what a stream says as lines of JSON.
+async fn tell_lines(name: &str, stream: Option<encamp::BoxRead>) -> io::Result<()> {
+    let Some(stream) = stream else { return Ok(()) };
+    let mut lines = Lines::new(stream);
+    while let Some(line) = lines.next().await {
+        output::try_result(&json!({ "v": 1, "event": "output", "stream": name, "line": line }).to_string())?;
+    }
+    Ok(())
+}
+
+/// The number of a signal, for an exit status of 128 and more.
+fn number(name: &str) -> u8 {
+    const NUMBERS: [(&str, u8); 15] = [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("ILL", 4),
+        ("TRAP", 5),
+        ("ABRT", 6),
+        ("BUS", 7),
+        ("FPE", 8),
+        ("KILL", 9),
+        ("USR1", 10),
+        ("SEGV", 11),
+        ("USR2", 12),
+        ("PIPE", 13),
+        ("ALRM", 14),
+        ("TERM", 15),
+    ];
+    let known = NUMBERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number);
+    known
+        .or_else(|| name.parse().ok().filter(|number| *number < 128))
+        .unwrap_or(0)
+}

@@ -1,0 +1,93 @@
+//! `encamp gc`: ends everything that is due, on every site that was ever used.
+
+use encamp::{Report, Swept};
+use serde_json::json;
+
+use super::left;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, error_json};
+use crate::progress::Of;
+use crate::{clean, output, words};
+
+pub(super) async fn gc(cx: &Context) -> Result<Exit, Failure> {
+    let mut follow = cx.follow(Of::Down)?;
+    let events = follow.events();
+    let done = follow.until(cx.encamp.gc(events), left::interrupted).await;
+    follow.shown.finish();
+    let Some(swept) = done.transpose()? else {
+        let existing = follow.shown.board.existing().join(", ");
+        output::tell(&format!("gc   left: {existing} · the next encamp gc ends it"));
+        return Ok(Exit::Left);
+    };
+    let remaining: Vec<String> = cx
+        .encamp
+        .environments()
+        .await?
+        .into_iter()
+        .map(|summary| summary.name)
+        .collect();
+    if cx.json {
+        let mut value = json!(swept);
+        value["unreached"] = swept
+            .unreached
+            .iter()
+            .map(|unreached| json!({ "site": unreached.site, "instance": unreached.instance, "error": error_json(&unreached.error) }))
+            .collect();
+        output::result(&json!({ "v": 1, "swept": value, "remaining": remaining }).to_string());
+    } else {
+        tell(&swept, &remaining);
+    }
+    Ok(if swept.is_clean() { Exit::Well } else { Exit::Left })
+}
+
+fn tell(swept: &Swept, remaining: &[String]) {
+    for disposal in &swept.disposed {
+        left::tell(disposal, &[]);
+    }
+    for (keys, what) in [
+        (&swept.late, "had come after its environment was gone · destroyed"),
+        (&swept.expired, "expired by its labels, seen twice · destroyed"),
+        (
+            &swept.condemned,
+            "expired by its labels · kept until another encamp gc, a minute from now, sees it too",
+        ),
+        (
+            &swept.recovered,
+            "ours, and not in the store · recorded again: encamp ls",
+        ),
+    ] {
+        for key in keys {
+            output::result(&format!("{}   {what}", clean::line(key)));
+        }
+    }
+    for name in &swept.held {
+        output::tell(&format!("{name}   left alone: another encamp works on it"));
+    }
+    for unreached in &swept.unreached {
+        let why = clean::short_ids(&clean::line(&Report(&unreached.error).to_string()));
+        output::tell(&format!(
+            "not reached: {} of `{}`   {why}",
+            unreached.site, unreached.instance
+        ));
+        if let Some(help) = unreached.error.hint() {
+            output::tell(&format!("  help:  {}", clean::line(help)));
+        }
+    }
+    let ended = swept.disposed.len();
+    let done = if ended == 0 {
+        "nothing was due".to_owned()
+    } else {
+        format!("{} ended", words::count(ended, "environment"))
+    };
+    let unreached = match swept.unreached.len() {
+        0 => String::new(),
+        number => format!(" · {} not reached", words::count(number, "site")),
+    };
+    let now = if remaining.is_empty() {
+        "no environments".to_owned()
+    } else {
+        format!("there are {}", words::list(remaining))
+    };
+    output::result(&format!("{done}{unreached} · {now}"));
+}

@@ -1,0 +1,132 @@
+//! `encamp show`: one environment, from the store alone.
+
+use encamp::{Addr, Environment, Machine, Value};
+use serde_json::json;
+
+use super::ls::{ends, summary_json};
+use crate::arguments::OfEnvironment;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::{clean, output, place, words};
+
+pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Failure> {
+    let environment = place::environment(cx, args).await?;
+    if cx.json {
+        output::result(&json!({ "v": 1, "environment": environment_json(&environment) }).to_string());
+        return Ok(Exit::Well);
+    }
+    output::result(&head(&environment));
+    let rows: Vec<Vec<String>> = environment.machines().map(|machine| row(&machine)).collect();
+    for line in words::table(&rows) {
+        output::result(&format!("  {line}"));
+    }
+    for machine in environment.machines() {
+        if let Some(failure) = machine.failure() {
+            output::result(&format!(
+                "Failed  {}: {}",
+                machine.name(),
+                clean::short_ids(&clean::line(failure))
+            ));
+        }
+    }
+    let shared: Vec<&str> = environment.items().map(|(name, ..)| name).collect();
+    if !shared.is_empty() {
+        output::result(&format!("Shared  {}", shared.join(", ")));
+    }
+    for (name, value) in environment.outputs() {
+        output::result(&format!("Outputs {name} = {}", clean::line(value)));
+    }
+    Ok(Exit::Well)
+}
+
+/// `shop   ready · from encamp.toml · ends 16:32 (in 1h 54m)`.
+fn head(environment: &Environment) -> String {
+    let summary = environment.summary();
+    let mut parts = vec![format!("{}   {}", summary.name, summary.state)];
+    if summary.run {
+        parts.push("of a run".into());
+    }
+    parts.extend(summary.file.as_ref().map(|file| format!("from {file}")));
+    parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
+    parts.push(if summary.state == "overdue" {
+        ends(summary)
+    } else {
+        format!("ends {}", ends(summary))
+    });
+    parts.join(" · ")
+}
+
+fn row(machine: &Machine) -> Vec<String> {
+    let address = machine
+        .addrs()
+        .first()
+        .map(|addr| addr.host.clone())
+        .unwrap_or_default();
+    let id = machine
+        .id()
+        .map(|id| id.chars().take(8).collect::<String>())
+        .unwrap_or_default();
+    let carrier = format!("{} {id}", machine.instance()).trim_end().to_owned();
+    vec![
+        machine.name().to_owned(),
+        status(machine).to_owned(),
+        carrier,
+        address,
+        ports(machine).join("   "),
+    ]
+}
+
+/// The status word for what the journal says.
+fn status(machine: &Machine) -> &'static str {
+    match machine.state() {
+        _ if machine.failure().is_some() => "failed",
+        "ready" => "ready",
+        "seen" => "waiting",
+        "dying" => "destroying",
+        _ => "creating",
+    }
+}
+
+/// `pg 127.0.0.1:49161` for each port that can be dialled from here, `pg 5432` for the others.
+fn ports(machine: &Machine) -> Vec<String> {
+    let declared = machine.declared_ports();
+    let ports = declared.iter().map(|declared| {
+        let published = machine.ports().iter().find(|published| published.port == declared.port);
+        match published {
+            Some(published) => format!("{} {}:{}", declared.name, published.host, published.host_port),
+            None => format!("{} {}", declared.name, declared.port),
+        }
+    });
+    ports.collect()
+}
+
+fn environment_json(environment: &Environment) -> Value {
+    let machines = environment.machines().map(|machine| {
+        json!({
+            "name": machine.name(),
+            "instance": machine.instance(),
+            "status": status(&machine),
+            "failure": machine.failure(),
+            "id": machine.id(),
+            "key": machine.key(),
+            "addrs": machine.addrs().iter().map(addr_json).collect::<Vec<_>>(),
+            "declared_ports": machine.declared_ports(),
+            "ports": machine.ports(),
+        })
+    });
+    let machines: Vec<Value> = machines.collect();
+    let shared: Vec<Value> = environment
+        .items()
+        .map(|(name, instance, state)| json!({ "name": name, "instance": instance, "state": state }))
+        .collect();
+    let mut value = summary_json(environment.summary());
+    value["outputs"] = json!(environment.outputs());
+    value["machine_list"] = json!(machines);
+    value["shared"] = json!(shared);
+    value
+}
+
+fn addr_json(addr: &Addr) -> Value {
+    json!({ "host": addr.host, "scope": addr.scope })
+}

@@ -1,0 +1,168 @@
+//! The last lines of a run: what failed and with what words, how to look closer, and what it came to.
+
+use std::time::Duration;
+
+use encamp::report::{Outcome, RunReport, TaskReport};
+use encamp::{Exit, Time};
+
+use super::left;
+use crate::arguments::{KeepWhen, Run};
+use crate::board::label;
+use crate::context::Context;
+use crate::{clean, moment, output, style, words};
+
+pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, ends: Option<Time>) {
+    let now = now(report);
+    let scene = cx.scene(Some(&report.environment), &now);
+    cx.tell_errors(&report.errors, &scene);
+    if let Some(disposal) = &report.disposal {
+        left::tell_left(&disposal.left);
+    }
+    for task in report.tasks.iter().filter(|task| task.outcome == Outcome::Failed) {
+        for line in failed(task) {
+            output::result(&line);
+        }
+    }
+    let failed = report.outcome == Outcome::Failed;
+    if failed && args.keep.is_none() {
+        output::result(&format!("Again with the machines kept: {}", again(cx, args)));
+    }
+    if report.disposal.is_none() {
+        let of = format!("-e {}{}", report.environment, cx.state_flag());
+        output::result(&format!(
+            "Kept: encamp exec MACHINE {of} -- sh · encamp down {of} ends it now"
+        ));
+        if let Some(ends) = ends {
+            output::result(&format!("Kept: {}", lease(ends, false)));
+        }
+    }
+    output::result(&last_line(args, report));
+}
+
+/// `FAILED test · contract on web-0: `pytest` exited 1`, and its last lines.
+fn failed(task: &TaskReport) -> Vec<String> {
+    let how = match (&task.failure, &task.exit) {
+        (Some(failure), _) => clean::line(failure),
+        (None, Some(exit @ (Exit::Code(_) | Exit::Signal(_) | Exit::Lost(_)))) => exit.to_string(),
+        (None, None) => "did not end well".into(),
+    };
+    let word = style::paint(style::ERROR, "FAILED");
+    let allowed = if task.allowed { " (it may)" } else { "" };
+    let what = label(&task.stage, &task.task);
+    let mut lines = vec![format!(
+        "{word}{allowed} {what} on {}: `{}` {how}",
+        task.machine,
+        command(&task.command)
+    )];
+    lines.extend(
+        task.tail
+            .iter()
+            .map(|line| format!("  {}", clean::line(line)).trim_end().to_owned()),
+    );
+    lines
+}
+
+/// The command in one line: of a script the first line.
+fn command(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = clean::line(lines.next().unwrap_or_default());
+    if lines.next().is_some() {
+        format!("{first} …")
+    } else {
+        first
+    }
+}
+
+/// The same run, with the machines kept where it fails.
+fn again(cx: &Context, args: &Run) -> String {
+    let mut command = format!("encamp run --keep=on-failure{}", cx.state_flag());
+    let mut add = |text: String| {
+        command.push(' ');
+        command.push_str(&text);
+    };
+    for (key, value) in &args.file.set {
+        add(format!("--set {}", words::shell(&format!("{key}={value}"))));
+    }
+    if let Some(file) = &args.file.file {
+        add(words::shell(&file.display().to_string()));
+    }
+    command
+}
+
+/// What exists after the run.
+fn now(report: &RunReport) -> String {
+    match &report.disposal {
+        None => format!("the machines are kept as {}", report.environment),
+        Some(disposal) if disposal.is_clean() => "everything was taken down, nothing is left".into(),
+        Some(disposal) => {
+            let left: Vec<&str> = disposal.left.iter().map(|left| left.object.as_str()).collect();
+            format!("{} may still exist; encamp gc tries again", words::list(&left))
+        }
+    }
+}
+
+/// `1 task, 2 tests, all passed in 0.8s · results in encamp-out/`.
+fn last_line(args: &Run, report: &RunReport) -> String {
+    let took = moment::took(Duration::from_millis(report.millis));
+    let tests = report.tests();
+    let of = |outcome: Outcome| report.tasks.iter().filter(|task| task.outcome == outcome).count();
+    let failed = report
+        .tasks
+        .iter()
+        .filter(|task| task.outcome == Outcome::Failed && !task.allowed)
+        .count();
+    let ready = report.machines.iter().filter(|machine| machine.ready).count();
+    let machines = words::count(report.machines.len(), "machine");
+    let what = match report.outcome {
+        Outcome::Interrupted => format!("interrupted after {took}"),
+        _ if report.ready_millis.is_none() => format!("{ready} of {machines} ready, no task ran, failed after {took}"),
+        Outcome::Failed if failed > 0 => {
+            let tests = if tests.failed > 0 {
+                format!(" ({} of {})", tests.failed, words::count(tests.total, "test"))
+            } else {
+                String::new()
+            };
+            format!("{} failed{tests} in {took}", words::count(failed, "task"))
+        }
+        Outcome::Failed => format!("failed after {took}"),
+        _ if report.tasks.is_empty() => format!("{machines} ready, no tasks, in {took}"),
+        _ => {
+            let tests = if tests.total > 0 {
+                format!(", {}", words::count(tests.total, "test"))
+            } else {
+                String::new()
+            };
+            let verdict = match of(Outcome::Failed) {
+                0 => "all passed".to_owned(),
+                allowed => format!("passed but for {allowed} that may fail"),
+            };
+            format!(
+                "{}{tests}, {verdict} in {took}",
+                words::count(report.tasks.len(), "task")
+            )
+        }
+    };
+    let left = match &report.disposal {
+        Some(disposal) if !disposal.is_clean() => format!(" · LEFT: {}", disposal.left.len()),
+        Some(_) if report.outcome == Outcome::Interrupted => " · nothing left".into(),
+        Some(_) => String::new(),
+        None => format!(" · kept as {}", report.environment),
+    };
+    let out = args.out.display().to_string();
+    let kept = if args.keep == Some(KeepWhen::Always) && report.disposal.is_some() {
+        " · not kept: it was interrupted"
+    } else {
+        ""
+    };
+    format!("{what}{left}{kept} · results in {}/", out.trim_end_matches('/'))
+}
+
+/// When the lease ends, and what ends the machines then.
+pub(super) fn lease(ends: Time, by_itself: bool) -> String {
+    let clock = moment::clock(ends);
+    if by_itself {
+        format!("ends by itself at {clock}")
+    } else {
+        format!("lease until {clock}, then the next encamp gc ends it (nothing does so by itself)")
+    }
+}
