@@ -1,0 +1,1 @@
+select coalesce(json_agg(item order by id), '[]') from item;

@@ -1,0 +1,114 @@
+//! Many at once: members of a group, runs of one file, processes on one store.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::daemon::Class;
+use crate::files::{single, with_task};
+use crate::installation::Installation;
+use crate::program::Ended;
+
+const PROCESSES: usize = 8;
+const ROUNDS: usize = 100;
+
+#[test]
+fn crash_count_three() {
+    let installation = Installation::new();
+    let text = single("three").replace("[machines.m]", "[machines.x]\ncount = 3").replace("\"m\"", "\"x\"");
+    let file = installation.write("three.toml", &text);
+    installation.call(&["up", &file]).well();
+
+    let mut standing = installation.standing();
+    standing.retain(|thing| thing.class == Class::Container);
+    let values = |value: fn(&crate::daemon::Thing) -> &str| standing.iter().map(value).collect::<BTreeSet<&str>>();
+    assert_eq!(standing.len(), 3, "{standing:#?}");
+    assert!(standing.iter().all(|thing| thing.running), "{standing:#?}");
+    assert_eq!(values(|thing| &thing.id).len(), 3, "{standing:#?}");
+    assert_eq!(values(|thing| &thing.name).len(), 3, "{standing:#?}");
+    assert_eq!(values(|thing| thing.label("encamp.machine")), BTreeSet::from(["x-0", "x-1", "x-2"]));
+    // The hash of the frozen request, from which the token comes.
+    assert_eq!(values(|thing| thing.label("encamp.request")).len(), 3, "{standing:#?}");
+    assert_eq!(values(|thing| thing.label("encamp.proof")).len(), 3, "{standing:#?}");
+
+    installation.down("three");
+    installation.is_empty();
+}
+
+#[test]
+fn crash_two_runs_never_meet() {
+    let installation = Installation::new();
+    let file = installation.write("twin.toml", &with_task("twin", "30s", "sleep 2; ls / >/dev/null"));
+    let running = ["one", "two"].map(|out| installation.call(&["run", &file, "--out", out]).begin());
+    let [one, two] = running.map(crate::program::Running::end);
+    for ended in [&one, &two] {
+        assert_eq!(ended.code(), Some(0), "{ended}");
+    }
+    let report = |out: &str| -> Value {
+        let text = fs::read_to_string(installation.path().join(out).join("report.json")).expect("each run writes one");
+        serde_json::from_str(&text).expect("it is JSON")
+    };
+    let (first, second) = (report("one"), report("two"));
+    for field in ["/environment", "/id", "/machines/0/key", "/machines/0/id"] {
+        let (first, second) = (first.pointer(field), second.pointer(field));
+        assert!(first.is_some() && first != second, "{field}: {first:?}, {second:?}");
+    }
+    installation.is_empty();
+}
+
+/// What a process of the crowd does in a round: most of it is work for the store alone.
+fn round(installation: &Installation, process: usize, turn: usize, file: &str, shared: &str) -> Vec<Ended> {
+    let name = format!("own-{process}");
+    let light = [&["ls"][..], &["show", "-e", "shared"], &["ls", "--json"], &["show", "-e", "shared", "--json"]];
+    let mut calls: Vec<Vec<&str>> = light.iter().map(|arguments| arguments.to_vec()).collect();
+    match (process, turn % 3) {
+        (0..=3, 0) => calls.push(vec!["up", file]),
+        (0..=3, 1) => calls.extend([vec!["show", "-e", &name], vec!["gc"]]),
+        (0..=3, _) => calls.push(vec!["down", "-e", &name]),
+        (4 | 5, 0 | 1) => calls.push(vec!["up", shared]),
+        (4 | 5, _) => calls.push(vec!["down", "-e", "shared"]),
+        (6, 0) => calls.push(vec!["gc"]),
+        _ => calls.extend([vec!["show", "-e", &name], vec!["ls"]]),
+    }
+    calls.iter().map(|arguments| installation.call(arguments).end()).collect()
+}
+
+#[test]
+fn crash_eight_processes_one_store() {
+    let installation = Installation::new();
+    let shared = installation.write("shared.toml", &single("shared"));
+    let rounds = AtomicUsize::new(0);
+    let ended: Vec<Ended> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..PROCESSES)
+            .map(|process| {
+                let (installation, shared, rounds) = (&installation, &shared, &rounds);
+                scope.spawn(move || {
+                    let name = format!("own-{process}");
+                    let file = installation.write(&format!("{name}.toml"), &single(&name));
+                    let mut ended = Vec::new();
+                    let mut turn = 0;
+                    while rounds.fetch_add(1, Ordering::Relaxed) < ROUNDS {
+                        ended.extend(round(installation, process, turn, &file, shared));
+                        turn += 1;
+                    }
+                    ended
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it has not panicked")).collect()
+    });
+    println!("{} commands of {PROCESSES} processes in {ROUNDS} rounds", ended.len());
+    for one in &ended {
+        let said = one.said();
+        assert!(!said.contains("locked") && !said.contains("busy"), "{one}");
+        // 2: another process holds it, or it is not there; 130: another process takes it down.
+        assert!(matches!(one.code(), Some(0 | 2 | 130)), "{one}");
+        assert!(!said.contains("panicked"), "{one}");
+    }
+    for environment in installation.environments() {
+        installation.down(environment["name"].as_str().expect("it has a name"));
+    }
+    installation.is_empty();
+}

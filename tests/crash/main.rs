@@ -1,0 +1,15 @@
+//! The real program on a real daemon: killed at every place where a crash matters, in crowds, and cut off from the
+//! daemon. Whatever happens, the next command leaves nothing behind and touches nothing of another's.
+
+mod clock;
+mod crowd;
+mod daemon;
+mod decoys;
+mod deaths;
+mod dice;
+mod files;
+mod installation;
+mod matrix;
+mod outages;
+mod program;
+mod proxy;

@@ -1,0 +1,133 @@
+//! A daemon that stops answering in the middle, and connections that break.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::files::{PAIR, single, with_task};
+use crate::installation::Installation;
+use crate::program::{Call, Ended, PATIENCE, Running};
+use crate::proxy::{Mode, Proxy, Trigger};
+
+/// Short ones, so that a test does not wait for the patience of a user.
+const TIMEOUTS: [(&str, &str); 5] = [
+    ("CHECK", "2s"),
+    ("CREATE", "3s"),
+    ("CHANGE", "3s"),
+    ("DOWN", "4s"),
+    ("WATCH", "500ms"),
+];
+/// Within these a command gives up, whatever it still hoped for: each step has its time-out once to work and once to
+/// settle, and the disposal as much again.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn through(proxy: &Proxy, call: Call) -> Call {
+    let call = call.env("DOCKER_HOST", proxy.host());
+    TIMEOUTS.iter().fold(call, |call, (name, value)| call.env(&format!("ENCAMP__TIMEOUTS__{name}"), value))
+}
+
+/// `run` while the daemon goes away; once it is back, `gc` finishes.
+fn outage(trigger: Trigger, step: &str) {
+    let installation = Installation::new();
+    let file = installation.write("pair.toml", PAIR);
+    let proxy = Proxy::new(installation.path());
+    proxy.on(trigger);
+    let ended = through(&proxy, installation.call(&["run", &file])).end();
+    assert_eq!(proxy.mode(), trigger.then, "the daemon was to go away: {ended}");
+    // The machine may still be there, so it cannot be 3.
+    assert_eq!(ended.code(), Some(4), "{ended}");
+    assert!(ended.took < DEADLINE, "{ended}");
+    for said in ["db", step, "help:", "encamp gc"] {
+        assert!(ended.said().contains(said), "`{said}` is missing: {ended}");
+    }
+    assert!(installation.machine("db").is_ok(), "{ended}");
+
+    proxy.set(Mode::Well);
+    let ended = through(&proxy, installation.call(&["gc"])).end();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    installation.is_empty();
+}
+
+#[test]
+fn crash_silent_daemon_is_given_up() {
+    outage(
+        Trigger {
+            text: "/containers/create",
+            forward: true,
+            then: Mode::Silent,
+        },
+        "step create",
+    );
+}
+
+#[test]
+fn crash_silent_daemon_that_refuses_is_given_up() {
+    outage(
+        Trigger {
+            text: "/start HTTP",
+            forward: false,
+            then: Mode::Refusing,
+        },
+        "step start",
+    );
+}
+
+/// One machine, made past the proxy, and a command in it that has begun.
+fn exec<'a>(installation: &'a Installation, proxy: &Proxy, command: &str) -> Running {
+    let file = installation.write("one.toml", &single("one"));
+    installation.call(&["up", &file]).well();
+    let arguments = ["exec", "m", "-e", "one", "-T", "--", "sh", "-c", command];
+    let running = installation.call(&arguments).env("DOCKER_HOST", proxy.host()).begin();
+    let begun = clock::until(PATIENCE, || running.printed().contains("begun").then_some(()));
+    assert!(begun.is_some(), "{}", running.end());
+    running
+}
+
+fn is_lost(ended: &Ended) {
+    assert_eq!(ended.code(), Some(3), "{ended}");
+    assert!(ended.err.contains("lost"), "{ended}");
+    assert!(ended.err.contains("help:"), "{ended}");
+}
+
+#[test]
+fn crash_lost_exit_is_not_invented() {
+    for status in ["0", "1"] {
+        let installation = Installation::new();
+        let proxy = Proxy::new(installation.path());
+        let running = exec(&installation, &proxy, &format!("echo begun; sleep 3; exit {status}"));
+        proxy.set(Mode::Refusing);
+        is_lost(&running.end());
+        installation.down("one");
+        installation.is_empty();
+    }
+}
+
+/// Where the daemon can still be asked, it knows how the command has ended.
+#[test]
+fn crash_lost_exit_is_asked_for() {
+    let installation = Installation::new();
+    let proxy = Proxy::new(installation.path());
+    let running = exec(&installation, &proxy, "echo begun; sleep 2; exit 7");
+    proxy.cut();
+    let ended = running.end();
+    assert_eq!(ended.code(), Some(7), "{ended}");
+    installation.down("one");
+    installation.is_empty();
+}
+
+/// A task that is lost has not failed: nobody knows.
+#[test]
+fn crash_lost_exit_of_a_task_is_no_failure_of_it() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &with_task("one", "60s", "echo begun; sleep 5"));
+    let proxy = Proxy::new(installation.path());
+    let running = installation.call(&["run", &file]).env("DOCKER_HOST", proxy.host()).begin();
+    let begun = clock::until(PATIENCE, || running.said().contains("begun").then_some(()));
+    assert!(begun.is_some(), "{}", running.end());
+    proxy.set(Mode::Refusing);
+    let lost = clock::until(PATIENCE, || running.said().contains("lost").then_some(()));
+    proxy.set(Mode::Well);
+    let ended = running.end();
+    assert!(lost.is_some(), "{ended}");
+    assert_eq!(ended.code(), Some(3), "{ended}");
+    installation.is_empty();
+}

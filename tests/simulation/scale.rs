@@ -1,0 +1,1 @@
+//! Many machines in one environment, on the durable store.

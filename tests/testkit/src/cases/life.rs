@@ -1,0 +1,172 @@
+//! Stop and start again, snapshots, death dates.
+
+use std::time::Duration;
+
+use encamp_core::{Capabilities, Class, ErrorKind, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
+
+use super::{exec, labels, stops};
+use crate::bed::{Bed, expect_kind, ticket};
+use crate::promise::{Outcome, Promise, Stop, ensure, promises};
+
+pub(crate) fn promises() -> [Promise; 8] {
+    promises!(life {
+        a_stopped_machine_starts_again if stops, or "stop",
+        files_survive_a_stop if stops_with_commands, or "stop and exec",
+        a_repeated_stop_is_harmless if stops, or "stop",
+        changing_what_is_absent_says_so if stops, or "stop",
+        a_stop_or_start_with_another_proof_is_a_conflict if stops_with_labels, or "stop, or labels",
+        a_snapshot_carries_the_files if snapshots, or "snapshot and exec",
+        a_machine_ends_by_itself if expires, or "machines do not end by themselves",
+        a_renewed_machine_lives_on if renews, or "renew",
+    })
+}
+
+fn stops_with_commands(capabilities: &Capabilities) -> bool {
+    stops(capabilities) && exec(capabilities)
+}
+
+fn stops_with_labels(capabilities: &Capabilities) -> bool {
+    stops(capabilities) && labels(capabilities)
+}
+
+fn snapshots(capabilities: &Capabilities) -> bool {
+    capabilities.offers(Verb::Snapshot) && exec(capabilities)
+}
+
+fn expires(capabilities: &Capabilities) -> bool {
+    capabilities.self_expiry != SelfExpiry::None
+}
+
+fn renews(capabilities: &Capabilities) -> bool {
+    capabilities.offers(Verb::Renew)
+}
+
+async fn a_stopped_machine_starts_again(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    bed.stop(&target).await?;
+    bed.wait_stopped(&target).await?;
+    bed.start(&target).await?;
+    let observed = bed.wait_for(&target, &Phase::Running).await?;
+    ensure!(
+        Some(&observed.id) == target.id.as_ref(),
+        "after a stop it is another machine: {}",
+        observed.id
+    );
+    Ok(())
+}
+
+async fn files_survive_a_stop(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    let path = format!("{}/kept", bed.factory.folder());
+    bed.script(&target, &format!("echo kept > {path}")).await?;
+    bed.stop(&target).await?;
+    bed.wait_stopped(&target).await?;
+    bed.start(&target).await?;
+    bed.wait_for(&target, &Phase::Running).await?;
+    let output = bed.script(&target, &format!("cat {path}")).await?;
+    ensure!(output.text() == "kept", "after a stop the file holds {output:?}");
+    Ok(())
+}
+
+async fn a_repeated_stop_is_harmless(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    bed.stop(&target).await?;
+    bed.wait_stopped(&target).await?;
+    bed.stop(&target).await?;
+    bed.wait_stopped(&target).await
+}
+
+async fn changing_what_is_absent_says_so(bed: &Bed) -> Outcome {
+    expect_kind(
+        bed.stop(&bed.absent()).await,
+        ErrorKind::NotFound,
+        "the stop of what is absent",
+    )
+}
+
+async fn a_stop_or_start_with_another_proof_is_a_conflict(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    let forged = Target::new(bed.stamps.forged(&target.stamp), target.site.clone(), target.id.clone());
+    expect_kind(
+        bed.stop(&forged).await,
+        ErrorKind::Conflict,
+        "a stop with another proof",
+    )?;
+    let phase = bed.inspect(&target).await?.phase;
+    ensure!(phase == Phase::Running, "the refused stop left the machine {phase:?}");
+    bed.stop(&target).await?;
+    bed.wait_stopped(&target).await?;
+    expect_kind(
+        bed.start(&forged).await,
+        ErrorKind::Conflict,
+        "a start with another proof",
+    )?;
+    let phase = bed.inspect(&target).await?.phase;
+    ensure!(phase != Phase::Running, "the refused start left the machine {phase:?}");
+    Ok(())
+}
+
+async fn a_snapshot_carries_the_files(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    // Not in a folder that is memory, or kept out of images otherwise.
+    bed.script(&target, "echo carried > /carried").await?;
+    let stamp = bed.stamps.stamp("picture", Class::Image, 1);
+    let name = format!("encamp-testkit/{}:1", bed.stamps.environment());
+    let image = bed.snapshot(&target, stamp.clone(), &name).await?;
+    tokio::time::sleep(bed.visibility()).await;
+    let again = bed.snapshot(&target, stamp, &name).await?;
+    ensure!(
+        again.id == image.id,
+        "the same snapshot is {} and then {}",
+        image.id,
+        again.id
+    );
+    let mut resolve = Resolve::new(bed.factory.plain());
+    resolve.image = Some(image);
+    let candidates = bed.provider.resolve(&bed.cx(), resolve).await?;
+    let first = candidates.into_iter().next();
+    let candidate = first.ok_or_else(|| Stop::Broken("nothing can be made of the snapshot".into()))?;
+    let candidate = bed.provider.prepare(&bed.cx(), candidate).await?;
+    let mut request = bed.request("copy", bed.factory.plain()).await?;
+    request.body = candidate.body;
+    let copy = bed.raise_request(&bed.stamps.freeze(request)).await?;
+    let output = bed.script(&copy, "cat /carried").await?;
+    ensure!(output.text() == "carried", "a machine of the snapshot has {output:?}");
+    bed.dispose(&copy).await
+}
+
+/// How long a machine of these cases is to live, at least.
+const LIFE: Duration = Duration::from_secs(4);
+
+async fn mortal(bed: &Bed) -> Outcome<Target> {
+    let mut request = bed.request("web", bed.factory.plain()).await?;
+    request.expires = Some(bed.factory.now().plus(LIFE));
+    bed.raise_request(&bed.stamps.freeze(request)).await
+}
+
+async fn a_machine_ends_by_itself(bed: &Bed) -> Outcome {
+    let target = mortal(bed).await?;
+    bed.eventually("gone by itself", || async {
+        let phase = bed.inspect(&target).await?.phase;
+        Ok(matches!(phase, Phase::Gone | Phase::Dying | Phase::Exited(_) | Phase::Stopped).then_some(()))
+    })
+    .await
+}
+
+async fn a_renewed_machine_lives_on(bed: &Bed) -> Outcome {
+    let target = mortal(bed).await?;
+    let later = bed.factory.now().plus(LIFE * 20);
+    let renew = Renew::new(target.clone(), later);
+    bed.provider
+        .renew(&bed.cx(), &ticket(&target.stamp, Verb::Renew), renew)
+        .await?;
+    tokio::time::sleep(LIFE + Duration::from_secs(1)).await;
+    let phase = bed.inspect(&target).await?.phase;
+    ensure!(phase == Phase::Running, "the renewed machine is {phase:?}");
+    let absent = Renew::new(bed.absent(), later);
+    let renewed = bed
+        .provider
+        .renew(&bed.cx(), &ticket(&absent.target.stamp, Verb::Renew), absent)
+        .await;
+    expect_kind(renewed, ErrorKind::NotFound, "renewing what is absent")
+}

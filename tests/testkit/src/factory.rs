@@ -1,0 +1,110 @@
+//! What the suite must be told about a provider.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use encamp_core::{Kind, Provider, Result, Time, Value};
+
+/// How long the suite waits for what takes a while on real infrastructure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// From `start` to running, and for any other call.
+    pub running: Duration,
+    /// From `destroy` to gone.
+    pub gone: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            running: Duration::from_mins(1),
+            gone: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Bounds {
+    /// So long to running, so long to gone.
+    pub fn new(running: Duration, gone: Duration) -> Self {
+        Self { running, gone }
+    }
+}
+
+/// A provider under test: how to connect, and tables that it understands.
+///
+/// What a table cannot express for a kind is `None`, and what would need it is listed as not offered.
+#[async_trait]
+pub trait Factory: Send + Sync + 'static {
+    /// The name in the report, `docker` for example.
+    fn name(&self) -> &str;
+
+    /// The kind.
+    fn kind(&self) -> Arc<dyn Kind>;
+
+    /// Connects a fresh instance to the same infrastructure.
+    async fn connect(&self) -> Result<Arc<dyn Provider>>;
+
+    /// A machine that runs until it is destroyed.
+    fn plain(&self) -> Value;
+
+    /// A table that is wrong.
+    fn invalid(&self) -> Value;
+
+    /// A machine whose main process ends at once with a code.
+    fn exits(&self, _code: i32) -> Option<Value> {
+        None
+    }
+
+    /// A machine whose main process says a line, and says it again every second at most.
+    fn says(&self, _line: &str) -> Option<Value> {
+        None
+    }
+
+    /// A machine that gives back what it gets on a TCP port.
+    fn echoes(&self, _port: u16) -> Option<Value> {
+        None
+    }
+
+    /// A machine that asks for something to be shared in its environment, where a plain one does not.
+    fn shares(&self) -> Value {
+        self.plain()
+    }
+
+    /// The command that runs a script of a POSIX shell.
+    fn sh(&self, script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    /// The number of a user who is not the machine's own.
+    fn user(&self) -> Option<&str> {
+        None
+    }
+
+    /// A folder that a machine's own user can write.
+    #[expect(clippy::unnecessary_literal_bound, reason = "another provider's may be computed")]
+    fn folder(&self) -> &str {
+        "/tmp"
+    }
+
+    /// The infrastructure's wall clock.
+    #[expect(clippy::disallowed_methods, reason = "real infrastructure goes by the real clock")]
+    fn now(&self) -> Time {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Time::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Where the infrastructure is simulated on tokio's time: another one of the same kind, for one promise alone.
+    /// Its time is paused, so that waiting takes none.
+    fn simulated(&self) -> Option<Arc<dyn Factory>> {
+        None
+    }
+
+    /// How long to wait.
+    fn bounds(&self) -> Bounds {
+        Bounds::default()
+    }
+}
