@@ -109,7 +109,10 @@ impl Failure {
                 what: refusal.message.clone(),
                 place: refusal.place.clone(),
                 why: refusal.why.iter().cloned().collect(),
-                now: refusal.now.clone().or_else(|| (!scene.now.is_empty()).then(|| scene.now.to_owned())),
+                now: refusal
+                    .now
+                    .clone()
+                    .or_else(|| (!scene.now.is_empty()).then(|| scene.now.to_owned())),
                 help: refusal.help.clone(),
                 ..Block::default()
             }

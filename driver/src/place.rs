@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use encamp::Environment;
+use encamp::{Environment, Machine};
 
 use crate::arguments::OfEnvironment;
 use crate::codes;
@@ -33,6 +33,13 @@ pub(crate) async fn environment(cx: &Context, of: &OfEnvironment) -> Result<Envi
             Err(refusal.help(format!("encamp {} -e {}", cx.verb, several[0])).into())
         }
     }
+}
+
+/// A machine of it.
+pub(crate) fn machine(environment: &Environment, name: &str) -> Result<Machine, encamp::Error> {
+    environment
+        .machine(name)
+        .map_err(|error| error.next_step(format!("encamp show -e {}", environment.name())))
 }
 
 /// Says what there is instead.

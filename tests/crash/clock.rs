@@ -5,12 +5,18 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-#[expect(clippy::disallowed_methods, reason = "what is waited for here lives in other processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is waited for here lives in other processes"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is waited for here lives in other processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is waited for here lives in other processes"
+)]
 pub(crate) fn pause() {
     thread::sleep(PAUSE);
 }

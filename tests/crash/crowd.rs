@@ -17,7 +17,9 @@ const ROUNDS: usize = 100;
 #[test]
 fn crash_count_three() {
     let installation = Installation::new();
-    let text = single("three").replace("[machines.m]", "[machines.x]\ncount = 3").replace("\"m\"", "\"x\"");
+    let text = single("three")
+        .replace("[machines.m]", "[machines.x]\ncount = 3")
+        .replace("\"m\"", "\"x\"");
     let file = installation.write("three.toml", &text);
     installation.call(&["up", &file]).well();
 
@@ -28,7 +30,10 @@ fn crash_count_three() {
     assert!(standing.iter().all(|thing| thing.running), "{standing:#?}");
     assert_eq!(values(|thing| &thing.id).len(), 3, "{standing:#?}");
     assert_eq!(values(|thing| &thing.name).len(), 3, "{standing:#?}");
-    assert_eq!(values(|thing| thing.label("encamp.machine")), BTreeSet::from(["x-0", "x-1", "x-2"]));
+    assert_eq!(
+        values(|thing| thing.label("encamp.machine")),
+        BTreeSet::from(["x-0", "x-1", "x-2"])
+    );
     // The hash of the frozen request, from which the token comes.
     assert_eq!(values(|thing| thing.label("encamp.request")).len(), 3, "{standing:#?}");
     assert_eq!(values(|thing| thing.label("encamp.proof")).len(), 3, "{standing:#?}");
@@ -61,7 +66,12 @@ fn crash_two_runs_never_meet() {
 /// What a process of the crowd does in a round: most of it is work for the store alone.
 fn round(installation: &Installation, process: usize, turn: usize, file: &str, shared: &str) -> Vec<Ended> {
     let name = format!("own-{process}");
-    let light = [&["ls"][..], &["show", "-e", "shared"], &["ls", "--json"], &["show", "-e", "shared", "--json"]];
+    let light = [
+        &["ls"][..],
+        &["show", "-e", "shared"],
+        &["ls", "--json"],
+        &["show", "-e", "shared", "--json"],
+    ];
     let mut calls: Vec<Vec<&str>> = light.iter().map(|arguments| arguments.to_vec()).collect();
     match (process, turn % 3) {
         (0..=3, 0) => calls.push(vec!["up", file]),
@@ -72,7 +82,10 @@ fn round(installation: &Installation, process: usize, turn: usize, file: &str, s
         (6, 0) => calls.push(vec!["gc"]),
         _ => calls.extend([vec!["show", "-e", &name], vec!["ls"]]),
     }
-    calls.iter().map(|arguments| installation.call(arguments).end()).collect()
+    calls
+        .iter()
+        .map(|arguments| installation.call(arguments).end())
+        .collect()
 }
 
 #[test]
@@ -97,7 +110,10 @@ fn crash_eight_processes_one_store() {
                 })
             })
             .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("it has not panicked")).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("it has not panicked"))
+            .collect()
     });
     println!("{} commands of {PROCESSES} processes in {ROUNDS} rounds", ended.len());
     for one in &ended {

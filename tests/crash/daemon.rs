@@ -12,7 +12,7 @@ pub(crate) const IMAGE: &str = "busybox:1.35";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     Container,
     Network,
@@ -20,7 +20,7 @@ pub(crate) enum Class {
 }
 
 /// Something that stands on the daemon.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Thing {
     pub(crate) class: Class,
     pub(crate) name: String,
@@ -119,8 +119,14 @@ pub(crate) fn remove_image(image: &str) {
 pub(crate) fn processes(container: &str) -> Vec<String> {
     let top = get(&format!("/containers/{container}/top"));
     let titles = list(&top["Titles"]);
-    let column = titles.iter().position(|title| title == "CMD").expect("ps names its columns");
-    list(&top["Processes"]).iter().map(|process| text(&process[column])).collect()
+    let column = titles
+        .iter()
+        .position(|title| title == "CMD")
+        .expect("ps names its columns");
+    list(&top["Processes"])
+        .iter()
+        .map(|process| text(&process[column]))
+        .collect()
 }
 
 fn made(path: &str, body: &Value) -> String {

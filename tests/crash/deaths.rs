@@ -39,7 +39,9 @@ fn crash_task_timeout_leaves_no_process() {
     let machine = installation.machine("m").unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(processes(&machine.id), ["sleep 1800"], "{ended}");
     let environments = installation.environments();
-    let [kept] = &environments[..] else { panic!("{environments:#?}") };
+    let [kept] = &environments[..] else {
+        panic!("{environments:#?}")
+    };
     installation.down(kept["name"].as_str().expect("it has a name"));
     installation.is_empty();
 }

@@ -40,10 +40,15 @@ impl Decoys {
         let named = daemon::network(&network.name, &json!({}));
         let kept = format!("decoy-volume-{tag}");
         daemon::volume(&kept, &volume.labels);
-        let ids: Vec<String> = [Some(inherited), Some(copied), labelled, named, Some(kept)].into_iter().flatten().collect();
+        let ids: Vec<String> = [Some(inherited), Some(copied), labelled, named, Some(kept)]
+            .into_iter()
+            .flatten()
+            .collect();
         let foreign = decoys._other.prefix();
         decoys.things = daemon::everything();
-        decoys.things.retain(|thing| ids.contains(&thing.id) || thing.name.starts_with(&foreign));
+        decoys
+            .things
+            .retain(|thing| ids.contains(&thing.id) || thing.name.starts_with(&foreign));
         assert!(decoys.things.len() >= ids.len() + 2, "{:#?}", decoys.things);
         // Two of the same name by now: only ours goes.
         ours.down(PAIR_NAME);
@@ -76,7 +81,10 @@ impl Drop for Decoys {
 
 fn shared(installation: &Installation, class: Class) -> Thing {
     let standing = installation.standing();
-    standing.into_iter().find(|thing| thing.class == class).expect("the file asks for one")
+    standing
+        .into_iter()
+        .find(|thing| thing.class == class)
+        .expect("the file asks for one")
 }
 
 /// Decoys of one environment while it stands: its labels under other names, and its network's name.

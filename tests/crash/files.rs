@@ -56,5 +56,7 @@ run = "true"
 
 /// One machine, and a task of its own.
 pub(crate) fn with_task(name: &str, timeout: &str, run: &str) -> String {
-    single(name).replace("\"30s\"", &format!("{timeout:?}")).replace("run = \"true\"", &format!("run = '''\n{run}\n'''"))
+    single(name)
+        .replace("\"30s\"", &format!("{timeout:?}"))
+        .replace("run = \"true\"", &format!("run = '''\n{run}\n'''"))
 }

@@ -54,7 +54,10 @@ impl Installation {
 
     fn empty() -> Self {
         daemon::must_answer();
-        let folder = tempfile::Builder::new().prefix("encamp-crash-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("encamp-crash-")
+            .tempdir()
+            .expect("a temporary folder");
         fs::create_dir(folder.path().join("state")).expect("a temporary folder");
         Self {
             folder,
@@ -95,7 +98,8 @@ impl Installation {
 
     /// A file for the failpoints of one command.
     pub(crate) fn trace(&self) -> PathBuf {
-        self.path().join(format!("{}.trace", self.calls.load(Ordering::Relaxed)))
+        self.path()
+            .join(format!("{}.trace", self.calls.load(Ordering::Relaxed)))
     }
 
     /// Its environments, as `ls` shows them.
@@ -115,9 +119,9 @@ impl Installation {
     /// The machine of that name, which must be there once.
     pub(crate) fn machine(&self, name: &str) -> Result<Thing, String> {
         let standing = self.standing();
-        let mut of_name = standing.iter().filter(|thing| {
-            thing.class == Class::Container && thing.label("encamp.machine") == name
-        });
+        let mut of_name = standing
+            .iter()
+            .filter(|thing| thing.class == Class::Container && thing.label("encamp.machine") == name);
         match (of_name.next(), of_name.next()) {
             (Some(thing), None) => Ok(thing.clone()),
             _ => Err(format!("{name} does not stand there once: {standing:#?}")),
@@ -141,7 +145,12 @@ impl Installation {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        for thing in self.standing() {
+        // What has our name and not our labels is a decoy, which another guard removes.
+        for thing in self
+            .standing()
+            .iter()
+            .filter(|thing| !thing.label("encamp.controller").is_empty())
+        {
             thing.remove();
         }
     }

@@ -4,8 +4,8 @@
 mod clock;
 mod crowd;
 mod daemon;
-mod decoys;
 mod deaths;
+mod decoys;
 mod dice;
 mod files;
 mod installation;

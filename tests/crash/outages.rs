@@ -22,7 +22,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn through(proxy: &Proxy, call: Call) -> Call {
     let call = call.env("DOCKER_HOST", proxy.host());
-    TIMEOUTS.iter().fold(call, |call, (name, value)| call.env(&format!("ENCAMP__TIMEOUTS__{name}"), value))
+    TIMEOUTS.iter().fold(call, |call, (name, value)| {
+        call.env(&format!("ENCAMP__TIMEOUTS__{name}"), value)
+    })
 }
 
 /// `run` while the daemon goes away; once it is back, `gc` finishes.
@@ -120,7 +122,10 @@ fn crash_lost_exit_of_a_task_is_no_failure_of_it() {
     let installation = Installation::new();
     let file = installation.write("one.toml", &with_task("one", "60s", "echo begun; sleep 5"));
     let proxy = Proxy::new(installation.path());
-    let running = installation.call(&["run", &file]).env("DOCKER_HOST", proxy.host()).begin();
+    let running = installation
+        .call(&["run", &file])
+        .env("DOCKER_HOST", proxy.host())
+        .begin();
     let begun = clock::until(PATIENCE, || running.said().contains("begun").then_some(()));
     assert!(begun.is_some(), "{}", running.end());
     proxy.set(Mode::Refusing);

@@ -39,7 +39,11 @@ impl Call {
     pub(crate) fn new(folder: &Path, number: usize, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
-        for (name, value) in [("HOME", "."), ("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache")] {
+        for (name, value) in [
+            ("HOME", "."),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CACHE_HOME", "cache"),
+        ] {
             command.env(name, folder.join(value));
         }
         for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"] {

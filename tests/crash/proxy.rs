@@ -132,7 +132,9 @@ fn lock(state: &Shared) -> std::sync::MutexGuard<'_, State> {
 fn bind(path: &Path) -> UnixListener {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).expect("a temporary folder takes a socket");
-    listener.set_nonblocking(true).expect("a socket can be asked without waiting");
+    listener
+        .set_nonblocking(true)
+        .expect("a socket can be asked without waiting");
     listener
 }
 
@@ -161,7 +163,9 @@ fn listen(path: &Path, first: UnixListener, state: &Shared) {
 }
 
 fn serve(client: UnixStream, state: &Shared) {
-    let Ok(daemon) = UnixStream::connect(SOCKET) else { return };
+    let Ok(daemon) = UnixStream::connect(SOCKET) else {
+        return;
+    };
     let _ = client.set_nonblocking(false);
     let (Ok(client2), Ok(daemon2)) = (client.try_clone(), daemon.try_clone()) else {
         return;
@@ -183,7 +187,9 @@ fn pump(mut from: UnixStream, mut to: UnixStream, state: &Shared, asks: bool) {
         let bytes = &buffer[..count];
         let mut pass = {
             let mut state = lock(state);
-            let met = state.trigger.filter(|trigger| asks && holds(bytes, trigger.text.as_bytes()));
+            let met = state
+                .trigger
+                .filter(|trigger| asks && holds(bytes, trigger.text.as_bytes()));
             let passes = state.mode == Mode::Well && met.is_none_or(|trigger| trigger.forward);
             if let Some(trigger) = met {
                 // Refusing closes both ends, so what still has to arrive goes first.

@@ -1,13 +1,14 @@
 //! One seed: an infrastructure, a story of commands with crashes, and what must hold at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::memory::{Foreign, Outcome, What};
 use encamp_core::{Class, Site};
 use encamp_engine::events::Events;
-use encamp_engine::journal::{IntentState, Memory};
+use encamp_engine::journal::{IntentState, Memory, Purpose};
+use encamp_engine::report::Disposal;
 use encamp_engine::{Keep, RunOptions};
 use encamp_file::spec::{Command, Environment, Machine, On, Probe, Stage, Task};
 use encamp_file::text::Text;
@@ -52,15 +53,21 @@ async fn story(seed: u64) -> Result<Told, String> {
         stories: 1,
         ..Told::default()
     };
+    let mut again = None;
     for _ in 0..2 + dice.below(4) {
         told.commands += 1;
         bed.crash.arm(if dice.chance(60) { 1 + dice.below(60) } else { 0 });
+        let what = again.take().unwrap_or_else(|| (dice.below(8), dice.below(3)));
         let crashed = tokio::select! {
             biased;
             () = bed.crash.happened() => true,
-            () = Box::pin(command(&bed, &mut dice)) => false,
+            done = Box::pin(command(&bed, &mut dice, what)) => { done?; false }
         };
         bed.crash.arm(0);
+        // Whoever sees a command die types it again.
+        if crashed && dice.chance(50) {
+            again = Some(what);
+        }
         told.crashes += u64::from(crashed);
         decoys(&bed, &mut dice).await;
         if dice.chance(30) {
@@ -90,7 +97,7 @@ fn infrastructure(dice: &mut Dice) -> serde_json::Value {
     let mut rate = |most: u64| u32::try_from(dice.below(most)).map_or(0.0, |n| f64::from(n) / 100.0);
     let faults = serde_json::json!({
         "lost_reply": rate(20), "late": rate(15), "unheard": rate(15), "hang": rate(20), "refused": rate(10),
-        "throttled": rate(15), "partial_list": rate(30), "slow": rate(20), "slowness": "3s", "no_capacity": rate(5),
+        "throttled": rate(15), "partial_list": rate(60), "slow": rate(20), "slowness": "3s", "no_capacity": rate(5),
     });
     let machines = settling(dice);
     let scopes = settling(dice);
@@ -133,11 +140,11 @@ fn description(version: u64) -> Environment {
     environment
 }
 
-/// One command of the story. What it answers does not matter here; what it leaves does.
-async fn command(bed: &Bed, dice: &mut Dice) {
+/// One command of the story. Whatever it answers, what it says to be gone must be gone, at that very moment.
+async fn command(bed: &Bed, dice: &mut Dice, (verb, version): (u64, u64)) -> Result<(), String> {
     let (camp, none) = (&bed.camp, Events::none);
-    let spec = description(dice.below(3));
-    match dice.below(8) {
+    let spec = description(version);
+    match verb {
         0..=2 => {
             if let Ok(pending) = camp.prepare_up(spec, none()).await {
                 let _ = pending.execute().await;
@@ -154,13 +161,53 @@ async fn command(bed: &Bed, dice: &mut Dice) {
                 }
                 std::future::pending::<()>().await;
             };
-            tokio::select! {
-                _ = camp.run(spec, options, none()) => {}
-                () = stopping => {}
+            let ran = tokio::select! {
+                ran = camp.run(spec, options, none()) => ran,
+                () = stopping => return Ok(()),
+            };
+            if let Ok(report) = ran
+                && let Some(disposal) = &report.disposal
+            {
+                truly_gone(bed, disposal, &report.id)?;
             }
         }
-        6 => drop(camp.down("story", none()).await),
-        _ => drop(camp.gc(&none()).await),
+        6 => {
+            if let Ok(Some(row)) = camp.find("story").await
+                && let Ok(disposal) = camp.down("story", none()).await
+            {
+                truly_gone(bed, &disposal, row.id.as_str())?;
+            }
+        }
+        _ => {
+            if let Ok(swept) = camp.gc(&none()).await
+                && swept.is_clean()
+            {
+                let rows = bed.journal.environments().await.map_err(|e| format!("{e:?}"))?;
+                let abandoned = rows
+                    .iter()
+                    .find(|row| row.purpose == Purpose::Run && !row.keep && row.disposed.is_none());
+                if let Some(row) = abandoned {
+                    return Err(format!("gc left the dead run {}", row.name));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn truly_gone(bed: &Bed, disposal: &Disposal, id: &str) -> Result<(), String> {
+    let there: Vec<_> = bed
+        .world
+        .standing()
+        .into_iter()
+        .filter(|thing| thing.environment() == id)
+        .collect();
+    match there.first() {
+        Some(thing) if disposal.is_clean() => Err(format!(
+            "said to be gone, and there: {thing:?}\n{}",
+            about(bed, &thing.key)
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -204,7 +251,44 @@ async fn end(bed: &Bed) -> Result<(), String> {
         }
     }
     bed.world.rest().await;
-    promises(bed).await
+    promises(bed).await?;
+    straggler(bed).await
+}
+
+/// A sender that was paused between its last check and its send, and wakes when everybody has finished.
+async fn straggler(bed: &Bed) -> Result<(), String> {
+    let mut rows = Vec::new();
+    for environment in bed.journal.environments().await.map_err(|e| format!("{e:?}"))? {
+        rows.extend(
+            bed.journal
+                .intents(&environment.id)
+                .await
+                .map_err(|e| format!("{e:?}"))?,
+        );
+    }
+    let Some(row) = rows
+        .iter()
+        .find(|row| row.class == Class::Machine && row.last_sent.is_some())
+    else {
+        return Ok(());
+    };
+    let cx = encamp_core::Cx::within(Duration::from_secs(60));
+    let provider = bed
+        .camp
+        .providers
+        .connect(&cx, &row.instance)
+        .await
+        .map_err(|e| format!("{e:?}"))?;
+    let request: encamp_core::Create = serde_json::from_str(&row.request).map_err(|e| e.to_string())?;
+    let ticket = encamp_core::Ticket::of_committed_intent(row.key().clone(), encamp_core::Verb::Create, row.epoch);
+    let _ = provider.create(&cx, &ticket, request).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bed.camp.gc(&Events::none()).await.map_err(|e| format!("gc: {e:?}"))?;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    match bed.world.machines().first() {
+        Some(late) => Err(format!("a straggler of a disposed environment stays: {late:?}")),
+        None => Ok(()),
+    }
 }
 
 async fn promises(bed: &Bed) -> Result<(), String> {
@@ -247,7 +331,23 @@ async fn promises(bed: &Bed) -> Result<(), String> {
             written.insert(row.key().to_string());
         }
     }
+    let disposed: BTreeMap<String, encamp_core::Time> = bed
+        .journal
+        .environments()
+        .await
+        .map_err(|e| format!("{e:?}"))?
+        .into_iter()
+        .filter_map(|row| Some((row.id.to_string(), row.disposed?)))
+        .collect();
     for entry in bed.world.history() {
+        if let What::Made { environment, .. } = &entry.what
+            && disposed.get(environment).is_some_and(|at| entry.at > *at)
+        {
+            return Err(format!(
+                "made after its environment was disposed of: {entry:?}\n{}",
+                about(bed, &entry.key)
+            ));
+        }
         if matches!(entry.what, What::Made { .. }) && !written.contains(&entry.key) {
             return Err(format!("made without a record: {entry:?}"));
         }

@@ -6,8 +6,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use encamp_core::{Cx, Error, ErrorKind, Key, Result, Retry, Ticket, Verb};
-use tokio::sync::OnceCell;
+use encamp_core::{Cx, Error, ErrorKind, InstanceName, Key, Provider, Result, Retry, Ticket, Verb};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::camp::Camp;
@@ -24,6 +24,7 @@ pub(crate) struct Session {
     pub(crate) events: Events,
     /// Set when the executor is to stop where it stands.
     pub(crate) stop: CancellationToken,
+    turns: Mutex<HashMap<InstanceName, Arc<Semaphore>>>,
     _held: Box<dyn Held>,
 }
 
@@ -35,8 +36,21 @@ impl Session {
             epoch,
             events,
             stop: CancellationToken::new(),
+            turns: Mutex::default(),
             _held: held,
         }
+    }
+
+    /// Waits for a place among the changes in flight on an instance. Taken before the send is committed, so that what
+    /// is recorded as sent is sent at once.
+    pub(crate) async fn turn(&self, instance: &InstanceName, provider: &dyn Provider) -> Option<OwnedSemaphorePermit> {
+        let places = usize::try_from(provider.capabilities().limits.changes.max(1)).unwrap_or(usize::MAX);
+        let turns = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_instance = turns.entry(instance.clone());
+            Arc::clone(of_instance.or_insert_with(|| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))))
+        };
+        turns.acquire_owned().await.ok()
     }
 
     /// Commits an operation of this tenure. A refusal is an error that ends the executor.

@@ -72,6 +72,7 @@ async fn replay(session: &Session, provider: &dyn Provider, row: &IntentRow) -> 
 
 /// R7, then the create or the opening as it is stored.
 pub(crate) async fn resend(session: &Session, provider: &dyn Provider, row: &IntentRow) -> Result<Result<Opened>> {
+    let _turn = session.turn(&row.instance, provider).await;
     let (epoch, intent) = (session.epoch.clone(), row.reference());
     session
         .record(match row.state {

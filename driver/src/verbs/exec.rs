@@ -22,7 +22,7 @@ const BROKEN_PIPE: u8 = 128 + 13;
 
 pub(super) async fn exec(cx: &Context, args: &Exec) -> Result<Exit, Failure> {
     let environment = place::environment(cx, &args.of).await?;
-    let machine = environment.machine(&args.machine)?;
+    let machine = place::machine(&environment, &args.machine)?;
     let tty = wants_tty(cx, args);
     let mut command = Command::new(&args.command);
     command.env = args.env.iter().cloned().collect();

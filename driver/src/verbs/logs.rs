@@ -22,7 +22,7 @@ pub(super) async fn logs(cx: &Context, args: &Logs) -> Result<Exit, Failure> {
     } else {
         args.machines
             .iter()
-            .map(|name| environment.machine(name))
+            .map(|name| place::machine(&environment, name))
             .collect::<Result<_, Error>>()?
     };
     let width = if machines.len() > 1 {

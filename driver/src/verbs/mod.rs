@@ -1,5 +1,6 @@
 //! A verb a file.
 
+mod confirm;
 mod down;
 mod exec;
 mod gc;

@@ -23,8 +23,8 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, ends: Option<Ti
             output::result(&line);
         }
     }
-    let failed = report.outcome == Outcome::Failed;
-    if failed && args.keep.is_none() {
+    let was_there = report.machines.iter().any(|machine| machine.id.is_some());
+    if report.outcome == Outcome::Failed && was_there && args.keep.is_none() {
         output::result(&format!("Again with the machines kept: {}", again(cx, args)));
     }
     if report.disposal.is_none() {
@@ -91,7 +91,9 @@ fn again(cx: &Context, args: &Run) -> String {
 
 /// What exists after the run.
 fn now(report: &RunReport) -> String {
+    let was_there = report.machines.iter().any(|machine| machine.id.is_some());
     match &report.disposal {
+        Some(disposal) if disposal.is_clean() && !was_there => "nothing was started".into(),
         None => format!("the machines are kept as {}", report.environment),
         Some(disposal) if disposal.is_clean() => "everything was taken down, nothing is left".into(),
         Some(disposal) => {

@@ -2,19 +2,19 @@
 
 use std::ops::ControlFlow;
 
-use encamp::plan::{Action, Plan, Reason, Step};
-use encamp::{Event, Up, UpReport};
+use encamp::plan::Action;
+use encamp::{Up, UpReport};
 use serde_json::json;
 
+use super::confirm::{Answer, confirm};
 use super::summary::lease;
 use crate::arguments::OfFile;
 use crate::codes;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Refusal, error_json, exit_of};
-use crate::follow::Follow;
-use crate::progress::{Of, Shown, changes};
-use crate::{clean, moment, output, terminal, words};
+use crate::progress::{Of, Shown};
+use crate::{clean, moment, output, words};
 
 pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let spec = cx.load(args)?;
@@ -37,9 +37,15 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     }
     let lost = up.plan().count(Action::Replace) + up.plan().count(Action::Destroy);
     if lost > 0 {
-        match confirm(cx, &up, &mut follow).await? {
+        match confirm(cx, &up, &mut follow).await {
             Answer::Yes => follow.shown.plan_is_shown(),
             Answer::No => return give_up(up, "not confirmed").await.map(|()| Exit::Refused),
+            Answer::Nobody(question) => {
+                let now = format!("{} is as it was", up.environment());
+                up.abandon().await?;
+                let refusal = Refusal::new(codes::NOT_CONFIRMED, format!("{question} Nobody can be asked here"));
+                return Err(refusal.now(now).help(format!("{} --yes", again(cx, args))).into());
+            }
             Answer::Interrupted => return give_up(up, "interrupted").await.map(|()| Exit::Interrupted),
         }
     }
@@ -88,107 +94,6 @@ async fn give_up(up: Up, why: &str) -> Result<(), Failure> {
     up.abandon().await?;
     output::tell(&format!("{why} · {now}"));
     Ok(())
-}
-
-enum Answer {
-    Yes,
-    No,
-    Interrupted,
-}
-
-/// Shows what would be lost, and asks.
-async fn confirm(cx: &Context, up: &Up, follow: &mut Follow) -> Result<Answer, Failure> {
-    let plan = up.plan();
-    if cx.json {
-        follow.shown.tell(&Event::Planned {
-            environment: up.environment().to_owned(),
-            plan: plan.clone(),
-            ends: up.ends(),
-        });
-    } else {
-        output::tell(&format!("{}   {}", up.environment(), changes(plan)));
-        for line in lines(plan) {
-            output::tell(&line);
-        }
-    }
-    if cx.yes {
-        return Ok(Answer::Yes);
-    }
-    let question = question(plan);
-    if cx.json || !terminal::stdin_is_one() || !output::is_terminal() {
-        let refusal = Refusal::new(codes::NOT_CONFIRMED, format!("{question} Nobody can be asked here"));
-        return Err(refusal.help("encamp up --yes").into());
-    }
-    output::ask(&format!("{question} [y/N]"));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line).unwrap_or_default()
-    });
-    match follow.until(answer, |_, _| ControlFlow::Break(())).await {
-        Some(Ok(line)) if ["y", "yes"].contains(&line.trim().to_lowercase().as_str()) => Ok(Answer::Yes),
-        Some(_) => Ok(Answer::No),
-        None => {
-            output::tell("");
-            Ok(Answer::Interrupted)
-        }
-    }
-}
-
-/// `Replace 1 machine, destroy 2?`
-fn question(plan: &Plan) -> String {
-    let (replace, destroy) = (plan.count(Action::Replace), plan.count(Action::Destroy));
-    match (replace, destroy) {
-        (0, destroy) => format!("Destroy {}?", words::count(destroy, "machine")),
-        (replace, 0) => format!("Replace {}?", words::count(replace, "machine")),
-        (replace, destroy) => format!("Replace {}, destroy {destroy}?", words::count(replace, "machine")),
-    }
-}
-
-/// `  ~ web-0   replace   its description has changed (encamp.toml:14)`, and what stays in one line.
-fn lines(plan: &Plan) -> Vec<String> {
-    let row = |step: &Step| {
-        let (sign, word) = match step.action {
-            Action::Create => ("+", "create"),
-            Action::Continue => (">", "go on"),
-            Action::Replace => ("~", "replace"),
-            Action::Destroy => ("-", "destroy"),
-            Action::Keep => return None,
-        };
-        Some(vec![
-            format!("{sign} {}", step.machine),
-            word.to_owned(),
-            step.instance.to_string(),
-            reason(&step.reason),
-        ])
-    };
-    let rows: Vec<Vec<String>> = plan.steps.iter().filter_map(row).collect();
-    let mut lines: Vec<String> = words::table(&rows).iter().map(|line| format!("  {line}")).collect();
-    let kept: Vec<&str> = plan
-        .steps
-        .iter()
-        .filter(|step| step.action == Action::Keep)
-        .map(|step| step.machine.as_str())
-        .collect();
-    if !kept.is_empty() {
-        lines.push(format!("  = {}", kept.join(", ")));
-    }
-    lines
-}
-
-fn reason(reason: &Reason) -> String {
-    match reason {
-        Reason::New | Reason::AsDescribed => String::new(),
-        Reason::NotFinished => "an earlier command did not finish it".into(),
-        Reason::Changed { place: Some(place) } => format!("its description has changed ({place})"),
-        Reason::Changed { place: None } => "its description has changed".into(),
-        Reason::Rebound => "values of other machines that it was made with have changed".into(),
-        Reason::Moved => "its description names another provider".into(),
-        Reason::Failed(failure) => format!("it failed: {}", clean::short_ids(&clean::line(failure))),
-        Reason::Ended => "its process has ended".into(),
-        Reason::Vanished => "it is not there any more".into(),
-        Reason::NotDescribed => "it is not described any more".into(),
-        Reason::Dying => "an earlier command began to destroy it".into(),
-    }
 }
 
 /// Says what came of it.
@@ -273,6 +178,13 @@ fn again(cx: &Context, args: &OfFile) -> String {
 
 /// `db is ready and kept; web-0 is there and not ready; web-1 does not exist`.
 fn now(report: &UpReport) -> String {
+    if report
+        .machines
+        .iter()
+        .all(|machine| !machine.ready && machine.id.is_none())
+    {
+        return "nothing was started".into();
+    }
     let named = |wanted: fn(&encamp::report::MachineReport) -> bool| -> Vec<&str> {
         report
             .machines

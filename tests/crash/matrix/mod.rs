@@ -87,8 +87,14 @@ fn crash_matrix() {
     let missed: Vec<String> = book.missed.iter().map(Story::name).collect();
     assert!(once == wanted, "not reached within {TRIES} tries: {missed:?}");
     if only.is_none() {
-        assert!(names >= FLOOR_PLACES, "{names} places are too few: does the trace still work?");
-        assert!(again >= FLOOR_AGAIN, "{again} kills at depth two are too few for a machine of this kind");
+        assert!(
+            names >= FLOOR_PLACES,
+            "{names} places are too few: does the trace still work?"
+        );
+        assert!(
+            again >= FLOOR_AGAIN,
+            "{again} kills at depth two are too few for a machine of this kind"
+        );
     }
 }
 

@@ -175,9 +175,11 @@ impl Scene {
             ways: Vec::new(),
         };
         if let Some(again) = &story.again {
-            match self.mending(story) {
-                Some(call) if killed(call.killed_at(again), log)? => {}
-                _ => return Ok(None),
+            let Some(call) = self.mending(story) else {
+                return Ok(None);
+            };
+            if !killed(call.killed_at(again), log)? {
+                return Ok(None);
             }
         }
         if let Some(call) = self.mending(story) {
@@ -191,16 +193,25 @@ impl Scene {
     /// Everything is ready, once, and what was there before is still what is there.
     fn has_converged(&self, before: &[Thing], after: &[Thing]) -> Result<(), String> {
         let of = |class: Class| after.iter().filter(move |thing| thing.class == class);
-        let mut machines: Vec<&str> = of(Class::Container).map(|thing| thing.label("encamp.machine")).collect();
+        let mut machines: Vec<&str> = of(Class::Container)
+            .map(|thing| thing.label("encamp.machine"))
+            .collect();
         machines.sort_unstable();
         let all_run = of(Class::Container).all(|thing| thing.running);
         if machines != ["app", "db"] || !all_run || of(Class::Network).count() != 1 || of(Class::Volume).count() != 1 {
             return Err(format!("not what is described: {after:#?}"));
         }
-        if let Some(lost) = before.iter().find(|thing| !after.iter().any(|there| there.id == thing.id)) {
+        if let Some(lost) = before
+            .iter()
+            .find(|thing| !after.iter().any(|there| there.id == thing.id))
+        {
             return Err(format!("made again although it was there: {lost:#?}"));
         }
-        let shown = self.installation.call(&["show", "-e", PAIR_NAME, "--json"]).well().json();
+        let shown = self
+            .installation
+            .call(&["show", "-e", PAIR_NAME, "--json"])
+            .well()
+            .json();
         let shown = &shown["environment"];
         let ids = |machine: &Value| of(Class::Container).any(|thing| machine["id"] == *thing.id);
         let list = shown["machine_list"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -217,7 +228,10 @@ impl Scene {
         let runs: Vec<String> = self.names().into_iter().filter(is_run).collect();
         if !runs.is_empty() {
             let said = log.last().map(Ended::said).unwrap_or_default();
-            if let Some(run) = runs.iter().find(|run| !said.contains(&**run) || !said.contains("encamp gc")) {
+            if let Some(run) = runs
+                .iter()
+                .find(|run| !said.contains(&**run) || !said.contains("encamp gc"))
+            {
                 return Err(format!("the dead {run} is still there, and nothing was said of it"));
             }
             well(self.installation.call(&["gc"]), log)?;
@@ -233,7 +247,10 @@ impl Scene {
 
     fn names(&self) -> Vec<String> {
         let environments = self.installation.environments();
-        environments.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect()
+        environments
+            .iter()
+            .filter_map(|one| Some(one["name"].as_str()?.to_owned()))
+            .collect()
     }
 
     fn standing(&self, is_foreign: impl Fn(&Thing) -> bool) -> Vec<Thing> {

@@ -90,6 +90,25 @@ pub(crate) struct Promise {
     pub(crate) case: for<'b> fn(&'b Bed) -> Running<'b>,
 }
 
+/// Whether a promise applies to a provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Applies {
+    Yes,
+    NotOffered(&'static str),
+    /// It speaks of what is not declared, and that is declared here.
+    Beside,
+}
+
+impl Promise {
+    pub(crate) fn applies(&self, capabilities: &Capabilities) -> Applies {
+        match (self.missing)(capabilities) {
+            None => Applies::Yes,
+            Some(_) if self.name.starts_with("unoffered::") => Applies::Beside,
+            Some(why) => Applies::NotOffered(why),
+        }
+    }
+}
+
 /// Lists cases of a module as promises: `module { case, case if condition or "why not" }`.
 macro_rules! promises {
     ($module:ident { $($case:ident $(if $condition:expr, or $why:literal)?),* $(,)? }) => {

@@ -7,7 +7,7 @@ use libtest_mimic::{Completion, Trial};
 use crate::bed::Bed;
 use crate::cases;
 use crate::factory::Factory;
-use crate::promise::{Promise, Stop, Verdict};
+use crate::promise::{Applies, Promise, Stop, Verdict};
 use crate::report::{Report, Tried};
 
 /// Each promise as a trial named `FACTORY::AREA::PROMISE`. What is not offered is ignored, with the reason.
@@ -24,21 +24,21 @@ pub fn suite(factory: &Arc<dyn Factory>) -> Vec<Trial> {
         }
     };
     let trial = |promise: Promise| {
-        let missing = (promise.missing)(&capabilities);
         let title = format!("{name}::{}", promise.name);
         let factory = Arc::clone(factory);
-        let trial = Trial::ignorable_test(title, move || match verdict_on(&factory, &promise, missing) {
+        let applies = promise.applies(&capabilities);
+        let trial = Trial::ignorable_test(title, move || match verdict_on(&factory, &promise, applies) {
             Verdict::Held => Ok(Completion::Completed),
             Verdict::Broken(why) => Err(why.into()),
             Verdict::NotOffered(why) => Ok(Completion::ignored_with(format!("not offered: {why}"))),
         });
-        if missing.is_some() {
-            trial.with_kind("not offered").with_ignored_flag(true)
-        } else {
-            trial
+        match applies {
+            Applies::Yes => Some(trial),
+            Applies::NotOffered(_) => Some(trial.with_kind("not offered").with_ignored_flag(true)),
+            Applies::Beside => None,
         }
     };
-    cases::all().map(trial).collect()
+    cases::all().filter_map(trial).collect()
 }
 
 /// Tries every promise, one after the other.
@@ -62,9 +62,10 @@ pub async fn examine_only(factory: &Arc<dyn Factory>, wanted: impl Fn(&str) -> b
         }
     };
     for promise in promises {
-        let verdict = match (promise.missing)(&capabilities) {
-            Some(why) => Verdict::NotOffered(why.into()),
-            None => tried(factory, &promise).await,
+        let verdict = match promise.applies(&capabilities) {
+            Applies::Yes => tried(factory, &promise).await,
+            Applies::NotOffered(why) => Verdict::NotOffered(why.into()),
+            Applies::Beside => continue,
         };
         report.tried.push(Tried {
             promise: promise.name.into(),
@@ -88,8 +89,8 @@ async fn tried(factory: &Arc<dyn Factory>, promise: &Promise) -> Verdict {
     }
 }
 
-fn verdict_on(factory: &Arc<dyn Factory>, promise: &Promise, missing: Option<&'static str>) -> Verdict {
-    if let Some(why) = missing {
+fn verdict_on(factory: &Arc<dyn Factory>, promise: &Promise, applies: Applies) -> Verdict {
+    if let Applies::NotOffered(why) = applies {
         return Verdict::NotOffered(why.into());
     }
     let simulated = factory.simulated();

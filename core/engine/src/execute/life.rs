@@ -280,6 +280,7 @@ impl<'a> Life<'a> {
         }
         self.tell(Status::Starting, "").await;
         self.sends += 1;
+        let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
         let (epoch, intent) = (self.session.epoch.clone(), self.row.reference());
         self.session
             .record(Op::Touch {
@@ -337,6 +338,7 @@ impl<'a> Life<'a> {
             self.tell(Status::Destroying, "").await;
         }
         self.sends += 1;
+        let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
         let (epoch, intent) = (self.session.epoch.clone(), self.row.reference());
         self.session.record(Op::SendDestroy { epoch, intent }).await?;
         let (provider, target) = (Arc::clone(&self.provider), self.target());

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use encamp_core::{
-    Candidate, Class, Create, Cx, Error, ErrorKind, EventSink, Generation, InstanceName, Key, Name, OpenScope, Opened,
-    Provider, Resolve, Result, ScopeItem, SelfExpiry, Site, Verb,
+    Candidate, Class, Cx, Error, ErrorKind, EventSink, Generation, InstanceName, Key, Name, Opened,
+    Provider, Resolve, Result, Site, Verb,
 };
 use encamp_file::spec::{Environment, Machine};
-use encamp_file::text::{Facts, MachineFacts, Viewer};
+use encamp_file::text::{Facts, MachineFacts};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use super::dispose::lower_one;
 use super::life::{Goal, Life, Lived};
+use super::request::machine_table;
 use crate::clock::monotonic_now as now;
 use crate::events::Event;
-use crate::identity::{Object, Particulars, freeze, short_hash};
-use crate::journal::{IntentRow, IntentState, Op, Purpose, SiteRow};
+use crate::journal::{IntentRow, IntentState, Op, Purpose};
 use crate::machine::State;
 use crate::plan::{Action, Plan, Sight, Step};
 use crate::report::MachineReport;
@@ -46,19 +46,19 @@ impl Raised {
 /// Whether a machine has become ready, for those that wait for it.
 type Word = Option<bool>;
 
-struct Raising<'a> {
-    session: &'a Session,
-    spec: &'a Environment,
-    seen: &'a BTreeMap<Key, Sight>,
-    recorded: BTreeMap<(Class, String), Vec<IntentRow>>,
-    facts: RwLock<Facts>,
-    words: BTreeMap<Name, watch::Sender<Word>>,
-    connected: Once<InstanceName, Arc<dyn Provider>>,
-    resolved: Once<(InstanceName, String), Arc<[Candidate]>>,
-    prepared: Once<(InstanceName, String), Arc<Candidate>>,
-    opened: Once<(InstanceName, Site, String), Opened>,
-    reached: Once<(Site, InstanceName), Arc<dyn Provider>>,
-    sites: Once<Site, ()>,
+pub(super) struct Raising<'a> {
+    pub(super) session: &'a Session,
+    pub(super) spec: &'a Environment,
+    pub(super) seen: &'a BTreeMap<Key, Sight>,
+    pub(super) recorded: BTreeMap<(Class, String), Vec<IntentRow>>,
+    pub(super) facts: RwLock<Facts>,
+    pub(super) words: BTreeMap<Name, watch::Sender<Word>>,
+    pub(super) connected: Once<InstanceName, Arc<dyn Provider>>,
+    pub(super) resolved: Once<(InstanceName, String), Arc<[Candidate]>>,
+    pub(super) prepared: Once<(InstanceName, String), Arc<Candidate>>,
+    pub(super) opened: Once<(InstanceName, Site, String), Opened>,
+    pub(super) reached: Once<(Site, InstanceName), Arc<dyn Provider>>,
+    pub(super) sites: Once<Site, ()>,
 }
 
 /// How one machine ended.
@@ -158,14 +158,14 @@ impl Raising<'_> {
         Ok(raised)
     }
 
-    fn newest(&self, class: Class, object: &str) -> Option<&IntentRow> {
+    pub(super) fn newest(&self, class: Class, object: &str) -> Option<&IntentRow> {
         self.recorded
             .get(&(class, object.to_owned()))?
             .last()
             .filter(|row| row.state != IntentState::Gone)
     }
 
-    fn next_generation(&self, class: Class, object: &str) -> Generation {
+    pub(super) fn next_generation(&self, class: Class, object: &str) -> Generation {
         let newest = self
             .recorded
             .get(&(class, object.to_owned()))
@@ -454,116 +454,6 @@ impl Raising<'_> {
             .await
     }
 
-    /// Opens the scope items that a candidate uses, each once for all machines that share it.
-    async fn open_all(
-        &self,
-        machine: &Machine,
-        instance: &InstanceName,
-        provider: &Arc<dyn Provider>,
-        candidate: &Candidate,
-    ) -> Result<Result<BTreeMap<String, Opened>>> {
-        self.use_site(instance, provider, &candidate.site).await?;
-        let opening = candidate.scope.iter().map(|item| async move {
-            let object = scope_object(instance, item, machine);
-            let key = (instance.clone(), candidate.site.clone(), object.clone());
-            let opened = self
-                .opened
-                .get(key, || self.open(instance, provider, &candidate.site, item, &object))
-                .await;
-            opened.map(|opened| (item.name.clone(), opened))
-        });
-        Ok(futures_util::future::try_join_all(opening)
-            .await
-            .map(|opened| opened.into_iter().collect()))
-    }
-
-    /// A site that nobody lists is a leak that nobody finds: its row comes before its first use.
-    async fn use_site(&self, instance: &InstanceName, provider: &Arc<dyn Provider>, site: &Site) -> Result<()> {
-        let camp = &self.session.camp;
-        self.sites
-            .get(site.clone(), || async move {
-                let configured = camp.providers.instance(instance);
-                let Some(configured) = configured else {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("no provider is called `{instance}`"),
-                    ));
-                };
-                let row = SiteRow {
-                    site: site.clone(),
-                    instance: instance.clone(),
-                    kind: configured.kind.clone(),
-                    settings: configured.settings.clone(),
-                    first_used: camp.clock.now(),
-                };
-                debug_assert_eq!(provider.site(), site);
-                self.session.record(Op::Site(Box::new(row))).await
-            })
-            .await
-    }
-
-    async fn open(
-        &self,
-        instance: &InstanceName,
-        provider: &Arc<dyn Provider>,
-        site: &Site,
-        item: &ScopeItem,
-        object: &str,
-    ) -> Result<Opened> {
-        let spec = short_hash(item.body.to_string().as_bytes());
-        let mut generation = self.next_generation(Class::Scope, object);
-        if let Some(row) = self.newest(Class::Scope, object).filter(|row| row.site == *site) {
-            let vanished = self.seen.get(row.key()) == Some(&Sight::Absent);
-            if row.spec != spec && row.state != IntentState::Dying && !vanished {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("{object} is described differently now, and machines share it"),
-                )
-                .of_machine(object)
-                .next_step(format!("encamp down -e {}, then up again", self.session.row.name)));
-            }
-            if row.state == IntentState::Ready && !vanished {
-                return Ok(Opened::new(row.id.clone().unwrap_or_default(), row.data.clone()));
-            }
-            let goal = if vanished || row.state == IntentState::Dying {
-                Goal::Down
-            } else {
-                Goal::Up
-            };
-            let lived = Life::new(self.session, Arc::clone(provider), None, row.clone(), goal)
-                .live()
-                .await?;
-            match lived.state {
-                State::Ready => return Ok(Opened::new(lived.row.id.unwrap_or_default(), lived.row.data)),
-                State::Gone => generation = lived.row.generation.next(),
-                _ => return Err(failure_of(lived, object)),
-            }
-        }
-        let identity = self.identity(Class::Scope, object, generation);
-        let particulars = self.particulars(&spec);
-        let stamp = self
-            .session
-            .camp
-            .controller
-            .stamp(&identity, &particulars, encamp_core::Token::new(""));
-        let request = OpenScope::new(stamp, site.clone(), item.clone());
-        let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
-        let row = self.row(&identity, instance, site, request.stamp, bytes, spec, String::new())?;
-        self.session
-            .record(Op::Plan {
-                epoch: self.session.epoch.clone(),
-                row: Box::new(row.clone()),
-            })
-            .await?;
-        let lived = Life::new(self.session, Arc::clone(provider), None, row, Goal::Up)
-            .live()
-            .await?;
-        match lived.state {
-            State::Ready => Ok(Opened::new(lived.row.id.unwrap_or_default(), lived.row.data)),
-            _ => Err(failure_of(lived, object)),
-        }
-    }
-
     /// Waits until everything that the machine depends on is ready; gives what to say where that will not happen.
     async fn wait_for_others(&self, machine: &Machine) -> Option<Brought> {
         for other in &machine.after {
@@ -580,104 +470,6 @@ impl Raising<'_> {
             }
         }
         None
-    }
-
-    fn identity(&self, class: Class, object: &str, generation: Generation) -> Object {
-        Object {
-            environment: self.session.row.id.clone(),
-            class,
-            name: object.to_owned(),
-            generation,
-        }
-    }
-
-    fn particulars(&self, spec: &str) -> Particulars {
-        Particulars {
-            spec: spec.to_owned(),
-            created: self.session.camp.clock.now(),
-            expires: self.session.row.lease.ends,
-            epoch: self.session.epoch.number,
-        }
-    }
-
-    /// The whole request for a machine, with everything late rendered.
-    fn freeze(
-        &self,
-        machine: &Machine,
-        instance: &InstanceName,
-        provider: &Arc<dyn Provider>,
-        prepared: &Candidate,
-        scope: &BTreeMap<String, Opened>,
-        generation: Generation,
-    ) -> Result<IntentRow> {
-        let camp = &self.session.camp;
-        let kind = camp
-            .providers
-            .kind_of(instance)
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no provider is called `{instance}`")))?;
-        let spec = machine.spec_hash(kind);
-        let identity = self.identity(Class::Machine, machine.name.as_str(), generation);
-        let stamp = camp
-            .controller
-            .stamp(&identity, &self.particulars(&spec), encamp_core::Token::new(""));
-        let mut request = Create::new(
-            stamp,
-            prepared.site.clone(),
-            prepared.body.clone(),
-            machine.name.clone(),
-        );
-        let bound = {
-            let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
-            let rendered = rendered(machine, kind, &facts).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
-            (request.env, request.late) = (rendered.env, rendered.late);
-            rendered.bound
-        };
-        request.scope.clone_from(scope);
-        request.ports.clone_from(&machine.ports);
-        request.aliases = machine.group.iter().map(|(group, _)| group.clone()).collect();
-        request.expires =
-            (provider.capabilities().self_expiry != SelfExpiry::None).then_some(self.session.row.lease.ends);
-        let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
-        self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "it only puts a row together, each part named")]
-    fn row(
-        &self,
-        identity: &Object,
-        instance: &InstanceName,
-        site: &Site,
-        stamp: encamp_core::Stamp,
-        request: Vec<u8>,
-        spec: String,
-        bound: String,
-    ) -> Result<IntentRow> {
-        let request = String::from_utf8(request)
-            .map_err(|e| Error::new(ErrorKind::Internal, "a request is no text").caused_by(e))?;
-        Ok(IntentRow {
-            environment: identity.environment.clone(),
-            class: identity.class,
-            object: identity.name.clone(),
-            generation: identity.generation,
-            instance: instance.clone(),
-            site: site.clone(),
-            state: IntentState::Planned,
-            stamp,
-            request,
-            id: None,
-            unsettled: false,
-            epoch: self.session.epoch.number,
-            last_sent: None,
-            evidence: None,
-            spec,
-            bound,
-            failure: None,
-            updated: self.session.camp.clock.now(),
-            addrs: Vec::new(),
-            ports: Vec::new(),
-            data: encamp_core::Value::Null,
-            stopped: false,
-        })
     }
 }
 
@@ -710,65 +502,4 @@ impl Brought {
             Lived { failure: None, .. } => Self::Waited("stopped before it was ready".into()),
         }
     }
-}
-
-fn failure_of(lived: Lived, object: &str) -> Error {
-    lived
-        .failure
-        .unwrap_or_else(|| Error::new(ErrorKind::Cancelled, format!("stopped before {object} was open")))
-}
-
-/// The object name of a scope item: `docker/net`, and `docker/vol-data/web-0` where each member of a group has its own.
-pub(crate) fn scope_object(instance: &InstanceName, item: &ScopeItem, machine: &Machine) -> String {
-    if item.per_member && machine.group.is_some() {
-        format!("{instance}/{}/{}", item.name, machine.name)
-    } else {
-        format!("{instance}/{}", item.name)
-    }
-}
-
-/// The kind's own table of a machine on an instance, with markers for what is late.
-pub(crate) fn machine_table(
-    camp: &crate::camp::Camp,
-    machine: &Machine,
-    instance: &InstanceName,
-) -> Result<encamp_core::Value> {
-    let kind = camp.providers.kind_of(instance).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("no provider is called `{instance}`")).of_machine(&machine.name)
-    })?;
-    Ok(machine
-        .tables
-        .get(kind)
-        .map_or_else(|| serde_json::json!({}), encamp_file::text::Tree::skeleton))
-}
-
-/// What a machine's late parts are, and the hash of them.
-pub(crate) struct Rendered {
-    pub(crate) env: encamp_core::Env,
-    pub(crate) late: BTreeMap<String, encamp_core::Value>,
-    pub(crate) bound: String,
-}
-
-/// Renders a machine's environment and late leaves. The hash covers what is late alone.
-pub(crate) fn rendered(machine: &Machine, kind: &encamp_core::KindName, facts: &Facts) -> Result<Rendered, String> {
-    let viewer = Viewer::Member(machine.name.clone());
-    let mut env = encamp_core::Env::new();
-    let mut late_env = BTreeMap::new();
-    for (name, text) in &machine.env {
-        let value = text.render(facts, &viewer).map_err(|e| e.to_string())?;
-        if text.is_late() {
-            late_env.insert(name.clone(), value.clone());
-        }
-        env.insert(name.clone(), value);
-    }
-    let late = match machine.tables.get(kind) {
-        Some(table) => table.render_late(facts, &viewer).map_err(|e| e.to_string())?,
-        None => BTreeMap::new(),
-    };
-    let bound = if late.is_empty() && late_env.is_empty() {
-        String::new()
-    } else {
-        short_hash(serde_json::json!([late_env, late]).to_string().as_bytes())
-    };
-    Ok(Rendered { env, late, bound })
 }

@@ -43,13 +43,17 @@ pub(super) async fn attempt(
             .await
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
-        Ok((status, body))
+        Ok::<_, String>((status, body))
     };
-    // The driver ends with the connection; whichever ends first, the answer decides.
+    let mut exchange = std::pin::pin!(exchange);
+    // A server that closes at once ends the driver with the answer still on its way to us.
     let (status, body): (StatusCode, bytes::Bytes) = tokio::select! {
         biased;
-        answer = exchange => answer,
-        ended = driver => Err(ended.err().map_or_else(|| "the connection was closed".to_owned(), |e| e.to_string())),
+        answer = &mut exchange => answer,
+        ended = driver => match ended {
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
     }?;
     let good = match wanted {
         Some(wanted) => status.as_u16() == wanted,

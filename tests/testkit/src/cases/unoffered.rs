@@ -12,18 +12,18 @@ use crate::promise::{Outcome, Promise, ensure, promises};
 
 pub(crate) fn promises() -> [Promise; 12] {
     promises!(unoffered {
-        stop if |c| lacks(c, Verb::Stop), or "stop is offered",
-        renew if |c| lacks(c, Verb::Renew), or "renew is offered",
-        snapshot if |c| lacks(c, Verb::Snapshot), or "snapshot is offered",
-        exec if |c| lacks(c, Verb::Exec), or "exec is offered",
-        copy_in if |c| lacks(c, Verb::CopyIn), or "copy_in is offered",
-        copy_out if |c| lacks(c, Verb::CopyOut), or "copy_out is offered",
-        dial if |c| lacks(c, Verb::Dial), or "dial is offered",
-        listen if |c| lacks(c, Verb::Listen), or "listen is offered",
-        logs if |c| lacks(c, Verb::Logs), or "logs are offered",
-        signals if lacks_signals, or "signals are offered",
-        terminals if lacks_terminals, or "terminals are offered",
-        following_and_beginning_logs if lacks_log_details, or "logs can be followed and begun at a moment",
+        stop_is_unsupported if |c| lacks(c, Verb::Stop), or "stop is offered",
+        renew_is_unsupported if |c| lacks(c, Verb::Renew), or "renew is offered",
+        snapshot_is_unsupported if |c| lacks(c, Verb::Snapshot), or "snapshot is offered",
+        exec_is_unsupported if |c| lacks(c, Verb::Exec), or "exec is offered",
+        copy_in_is_unsupported if |c| lacks(c, Verb::CopyIn), or "copy_in is offered",
+        copy_out_is_unsupported if |c| lacks(c, Verb::CopyOut), or "copy_out is offered",
+        dial_is_unsupported if |c| lacks(c, Verb::Dial), or "dial is offered",
+        listen_is_unsupported if |c| lacks(c, Verb::Listen), or "listen is offered",
+        logs_are_unsupported if |c| lacks(c, Verb::Logs), or "logs are offered",
+        signals_are_unsupported if lacks_signals, or "signals are offered",
+        terminals_are_unsupported if lacks_terminals, or "terminals are offered",
+        further_ways_to_read_logs_are_unsupported if lacks_log_details, or "logs can be followed and begun at a moment",
     })
 }
 
@@ -51,21 +51,21 @@ fn refused<T>(answer: encamp_core::Result<T>, verb: Verb) -> Outcome {
     )
 }
 
-async fn stop(bed: &Bed) -> Outcome {
+async fn stop_is_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let ticket = ticket(&target.stamp, Verb::Stop);
     let stop = StopRequest::new(target, Duration::ZERO);
     refused(bed.provider.stop(&bed.cx(), &ticket, stop).await, Verb::Stop)
 }
 
-async fn renew(bed: &Bed) -> Outcome {
+async fn renew_is_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let ticket = ticket(&target.stamp, Verb::Renew);
     let renew = Renew::new(target, bed.factory.now());
     refused(bed.provider.renew(&bed.cx(), &ticket, renew).await, Verb::Renew)
 }
 
-async fn snapshot(bed: &Bed) -> Outcome {
+async fn snapshot_is_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let stamp = bed.stamps.stamp("picture", Class::Image, 1);
     let ticket = ticket(&stamp, Verb::Snapshot);
@@ -76,12 +76,12 @@ async fn snapshot(bed: &Bed) -> Outcome {
     )
 }
 
-async fn exec(bed: &Bed) -> Outcome {
+async fn exec_is_unsupported(bed: &Bed) -> Outcome {
     let exec = Exec::new(bed.plain().await?, ["true"]);
     refused(bed.provider.exec(&bed.cx(), exec).await, Verb::Exec)
 }
 
-async fn copy_in(bed: &Bed) -> Outcome {
+async fn copy_in_is_unsupported(bed: &Bed) -> Outcome {
     let copy = CopyIn::new(bed.plain().await?, bed.factory.folder());
     refused(
         bed.provider
@@ -91,27 +91,27 @@ async fn copy_in(bed: &Bed) -> Outcome {
     )
 }
 
-async fn copy_out(bed: &Bed) -> Outcome {
+async fn copy_out_is_unsupported(bed: &Bed) -> Outcome {
     let copy = CopyOut::new(bed.plain().await?, bed.factory.folder());
     refused(bed.provider.copy_out(&bed.cx(), copy).await, Verb::CopyOut)
 }
 
-async fn dial(bed: &Bed) -> Outcome {
+async fn dial_is_unsupported(bed: &Bed) -> Outcome {
     let dial = Dial::new(bed.plain().await?, 7007);
     refused(bed.provider.dial(&bed.cx(), dial).await, Verb::Dial)
 }
 
-async fn listen(bed: &Bed) -> Outcome {
+async fn listen_is_unsupported(bed: &Bed) -> Outcome {
     let listen = Listen::new(bed.plain().await?, 7007);
     refused(bed.provider.listen(&bed.cx(), listen).await, Verb::Listen)
 }
 
-async fn logs(bed: &Bed) -> Outcome {
+async fn logs_are_unsupported(bed: &Bed) -> Outcome {
     let logs = Logs::new(bed.plain().await?);
     refused(bed.provider.logs(&bed.cx(), logs).await, Verb::Logs)
 }
 
-async fn signals(bed: &Bed) -> Outcome {
+async fn signals_are_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let mut process = bed.provider.exec(&bed.cx(), bed.exec(&target, "sleep 1")).await?;
     expect_kind(
@@ -121,14 +121,14 @@ async fn signals(bed: &Bed) -> Outcome {
     )
 }
 
-async fn terminals(bed: &Bed) -> Outcome {
+async fn terminals_are_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let mut exec = bed.exec(&target, "true");
     exec.tty = Some(Size::new(24, 80));
     refused(bed.provider.exec(&bed.cx(), exec).await, Verb::Exec)
 }
 
-async fn following_and_beginning_logs(bed: &Bed) -> Outcome {
+async fn further_ways_to_read_logs_are_unsupported(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
     let detail = bed.capabilities().logs;
     let mut follow = Logs::new(target);

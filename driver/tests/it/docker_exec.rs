@@ -1,0 +1,95 @@
+//! `encamp exec` on a real daemon: only the command's own output, its status, its signals.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::bed::{Bed, pair, pause, signal};
+
+fn up() -> Bed {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["up"]).exits(0);
+    bed
+}
+
+fn exec(bed: &Bed, script: &str) -> crate::bed::Ran {
+    bed.encamp(&["exec", "client", "--", "sh", "-c", script])
+}
+
+#[test]
+fn output_status_and_input_pass() {
+    let bed = up();
+    let ran = exec(&bed, "echo out; echo err >&2; exit 7").exits(7);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("out\n", "err\n"));
+    exec(&bed, "kill -KILL $$").exits(137);
+    bed.encamp(&["exec", "client", "--", "no-such-command"]).exits(127);
+
+    let input = vec![b'x'; 200_000];
+    let ran = bed
+        .encamp_with_input(&["exec", "client", "--", "wc", "-c"], &input)
+        .exits(0);
+    assert_eq!(ran.stdout, "200000\n");
+
+    let arguments = [
+        "exec",
+        "client",
+        "--env",
+        "A=b c",
+        "--cwd",
+        "/tmp",
+        "--user",
+        "nobody",
+        "--",
+        "sh",
+        "-c",
+        "echo $A; pwd; id -un",
+    ];
+    assert_eq!(bed.encamp(&arguments).exits(0).stdout, "b c\n/tmp\nnobody\n");
+}
+
+#[test]
+fn programs_get_lines_and_the_exit() {
+    let bed = up();
+    let ran = bed
+        .encamp(&["exec", "client", "--json", "--", "sh", "-c", "echo out; exit 3"])
+        .exits(3);
+    let events: Vec<serde_json::Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (events[0]["stream"].as_str(), events[0]["line"].as_str()),
+        (Some("stdout"), Some("out")),
+        "{ran}"
+    );
+    assert_eq!(events[1]["exit"]["code"], 3, "{ran}");
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let bed = up();
+    let script = "trap 'echo got TERM; exit 9' TERM; echo begun >/tmp/begun; while :; do sleep 0.1; done";
+    let child = bed.start(&["exec", "client", "--", "sh", "-c", script]);
+    while exec(&bed, "cat /tmp/begun").code != 0 {
+        pause();
+    }
+    signal(&child, Signal::TERM);
+    let ran = bed.ran(child).exits(9);
+    assert_eq!(ran.stdout, "got TERM\n");
+}
+
+#[test]
+fn an_output_that_nobody_reads_ends_the_command() {
+    let bed = up();
+    let mut command = bed.command(&["exec", "client", "--", "yes"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+    let mut processes = exec(&bed, "ps").stdout;
+    while processes.contains(" yes") {
+        pause();
+        processes = exec(&bed, "ps").stdout;
+    }
+}

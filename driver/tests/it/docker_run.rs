@@ -1,0 +1,121 @@
+//! `encamp run` on a real daemon.
+
+use insta::assert_snapshot;
+
+use crate::bed::{Bed, pair};
+
+const PASSES: &str = r#"
+page=$(wget -q -O - "$WEB_URL")
+echo "the page says $page"
+printf '\033]0;evil\007red\n'
+echo "<testsuite name='pair' tests='1'><testcase classname='web' name='says hello'/></testsuite>" >report.xml
+[ "$page" = hello ]
+"#;
+
+#[test]
+fn a_run_that_passes_leaves_results_and_nothing_else() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair(PASSES));
+    let ran = bed.encamp(&["run"]).exits(0);
+    assert_snapshot!(ran.stdout, @"");
+    for line in [
+        "pair-[RUN] 2 machines, ttl 10m",
+        "client | the page says hello",
+        "client | red",
+        "nothing left",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}: {ran}");
+    }
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran}");
+    assert!(bed.read("encamp-out/junit.xml").contains("says hello"));
+    let report: serde_json::Value = serde_json::from_str(&bed.read("encamp-out/report.json")).unwrap();
+    assert_eq!(report["outcome"], "passed");
+    bed.nothing_is_left();
+    assert_eq!(bed.encamp(&["ls"]).stdout, "no environments\n");
+}
+
+#[test]
+fn a_run_that_fails_shows_its_last_words() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair(PASSES));
+    let ran = bed
+        .encamp(&["run", "--set", "inputs.greeting=bye", "--out", "results"])
+        .exits(1);
+    assert_snapshot!(ran.stdout, @"");
+    bed.nothing_is_left();
+}
+
+#[test]
+fn kept_machines_can_be_looked_into() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("echo oops; exit 3"));
+    let ran = bed.encamp(&["run", "--keep=on-failure"]).exits(1);
+    assert!(
+        ran.stdout.contains("Kept: encamp exec MACHINE -e pair-[RUN] -- sh"),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("· kept as pair-[RUN] ·"), "{ran}");
+    assert_eq!(
+        bed.encamp(&["exec", "web", "--", "cat", "/srv/index.html"]).stdout,
+        "hello\n"
+    );
+    let again = bed.encamp(&["run", "--keep"]).exits(1);
+    assert!(again.stdout.contains("kept as"), "{again}");
+    let ran = bed.encamp(&["show"]).exits(2);
+    assert!(
+        ran.stderr
+            .contains("error[E0303]: several environments came from this folder's encamp.toml: pair-"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn an_image_that_is_not_there_is_a_provider_failure() {
+    let bed = Bed::with_docker();
+    bed.write(
+        "encamp.toml",
+        &pair("true").replace("busybox:1.35", "encamp-driver-it/nothing:1"),
+    );
+    let ran = bed.encamp(&["run"]).exits(3);
+    assert!(
+        ran.stderr
+            .contains("error[E0412]: image `encamp-driver-it/nothing:1` is not here and cannot be pulled"),
+        "{ran}"
+    );
+    assert!(
+        ran.stderr.contains("web and client on `docker`") || ran.stderr.contains("web on `docker`"),
+        "{ran}"
+    );
+    assert!(
+        ran.stdout
+            .starts_with("0 of 2 machines ready, no task ran, failed after"),
+        "{ran}"
+    );
+    bed.nothing_is_left();
+}
+
+#[test]
+fn events_are_lines_of_json() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true").replace("junit", "artifacts"));
+    let ran = bed.encamp(&["run", "--json"]);
+    let events: Vec<serde_json::Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!(names.first(), Some(&"planned"), "{ran}");
+    assert_eq!(names.last(), Some(&"report"), "{ran}");
+    for name in [
+        "machine",
+        "ready",
+        "task_started",
+        "task_finished",
+        "disposing",
+        "disposed",
+    ] {
+        assert!(names.contains(&name), "{name}: {ran}");
+    }
+    assert_eq!(ran.stderr, "");
+}

@@ -1,0 +1,13 @@
+//! The program `encamp`, as its users see it.
+
+mod bed;
+mod docker_exec;
+mod docker_run;
+mod docker_signals;
+mod docker_terminal;
+mod docker_up;
+mod file;
+mod no_daemon;
+mod settings;
+mod store;
+mod usage;
