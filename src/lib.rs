@@ -24,6 +24,11 @@ pub mod file {
     pub use encamp_file::*;
 }
 
+/// The simulated kind: infrastructure that exists in memory alone, with faults from a seed; for tests.
+pub mod memory {
+    pub use encamp_core::memory::*;
+}
+
 /// Containers on a Docker daemon.
 #[cfg(feature = "docker")]
 pub mod docker {

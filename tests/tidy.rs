@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("encamp-driver", &["encamp"]),
     ("encamp-testkit", &["encamp-core"]),
+    ("encamp-bench", &["encamp"]),
 ];
 
 /// What every crate may depend on in its tests, beyond its arrows.

@@ -150,6 +150,16 @@ impl Board {
             .collect()
     }
 
+    /// Whether work on a machine has begun that may have made it.
+    pub(crate) fn may_exist(&self, machine: &str) -> bool {
+        let status = self
+            .rows
+            .iter()
+            .find(|row| row.name == machine)
+            .and_then(|row| row.status);
+        status.is_some_and(|status| !matches!(status, Status::Failed | Status::Gone))
+    }
+
     /// How wide the names and the instances of machines are.
     pub(crate) fn widths(&self) -> (usize, usize) {
         let width = |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);

@@ -65,7 +65,7 @@ impl Context {
         let loaded: Loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
         if !loaded.warnings.is_empty() {
             if self.json {
-                output::result(&json!({ "v": 1, "event": "warnings", "warnings": loaded.to_json() }).to_string());
+                output::json(&json!({ "event": "warnings", "warnings": loaded.to_json() }));
             } else {
                 output::tell_text(&loaded.render(output::has_colour()));
             }

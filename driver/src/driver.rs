@@ -154,11 +154,11 @@ fn report(failure: &Failure, scene: &Scene<'_>, verb: &Verb, json: bool) {
         output::tell_text(&failure.render(scene, output::has_colour()));
         return;
     }
-    let mut object = json!({ "v": 1, "exit": failure.exit().code(), "errors": failure.to_json() });
+    let mut object = json!({ "exit": failure.exit().code(), "errors": failure.to_json() });
     if matches!(verb, Verb::Run(_) | Verb::Up(_) | Verb::Exec(_) | Verb::Logs(_)) {
         object["event"] = json!("failed");
     }
-    output::result(&object.to_string());
+    output::json(&object);
 }
 
 /// Logs on standard error, for whoever wants to know more.

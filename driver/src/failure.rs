@@ -231,7 +231,7 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
     Block {
         code: codes::of(error),
         what: error.message().to_owned(),
-        where_: Some(place_of(error, machines, scene)),
+        where_: place_of(error, machines, scene),
         place: fact("place").into_iter().next(),
         why,
         near: fact("near"),
@@ -261,7 +261,7 @@ fn chain(error: &Error) -> Vec<String> {
 }
 
 /// `up shop, web-0 and web-1 on `docker`, step create, after 3.1s`.
-fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> String {
+fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
     let mut parts = vec![match error.environment().or(scene.environment) {
         Some(environment) => format!("{} {environment}", scene.verb),
         None => scene.verb.to_owned(),
@@ -276,8 +276,12 @@ fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> String {
         let step = if verb == Verb::Inspect { "ready" } else { verb.as_str() };
         parts.push(format!("step {step}"));
     }
+    if parts.len() == 1 && error.environment().or(scene.environment).is_none() {
+        // What was typed is all that is known, and whoever typed it knows it.
+        return None;
+    }
     parts.push(format!("after {}", moment::took(scene.after)));
-    parts.join(", ")
+    Some(parts.join(", "))
 }
 
 /// The parts of one failure.
@@ -380,10 +384,7 @@ mod tests {
                 ..Scene::default()
             },
         ));
-        assert_eq!(
-            text,
-            "error[E0390]: the store failed: disk full\n  while: ls, after 0.0s\n"
-        );
+        assert_eq!(text, "error[E0390]: the store failed: disk full\n");
     }
 
     #[test]

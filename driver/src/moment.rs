@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn lengths_read_as_people_write_them() {
         assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(span("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(span("1h 30m"), Ok(Duration::from_mins(90)));
         for wrong in ["90", "", "-5s", "soon"] {
             assert!(span(wrong).is_err(), "{wrong}");
         }
@@ -124,9 +124,9 @@ mod tests {
         assert_eq!(took_millis(449), "0.4s");
         assert_eq!(took_millis(59_990), "59.9s");
         assert_eq!(took_millis(72_000), "1m 12s");
-        assert_eq!(took(Duration::from_secs(7500)), "2h 05m");
-        assert_eq!(lasting(Duration::from_secs(5400)), "1h 30m");
-        assert_eq!(lasting(Duration::from_secs(900)), "15m");
+        assert_eq!(took(Duration::from_mins(125)), "2h 05m");
+        assert_eq!(lasting(Duration::from_mins(90)), "1h 30m");
+        assert_eq!(lasting(Duration::from_mins(15)), "15m");
         assert_eq!(about(Duration::from_secs(6899)), "1h 54m");
         assert_eq!(about(Duration::from_secs(3 * 86_400 + 7)), "3d");
     }

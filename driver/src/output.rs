@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use encamp::Value;
 
 /// Writes a line of what was asked for.
 pub(crate) fn result(line: &str) {
@@ -17,6 +18,17 @@ pub(crate) fn try_result(line: &str) -> io::Result<()> {
     let mut stdout = AutoStream::auto(io::stdout().lock());
     writeln!(stdout, "{line}")?;
     stdout.flush()
+}
+
+/// Writes an object for programs, its version first.
+pub(crate) fn json(object: &Value) {
+    let _ = try_json(object);
+}
+
+/// Writes an object for programs, and says whether it could be.
+pub(crate) fn try_json(object: &Value) -> io::Result<()> {
+    let text = object.to_string();
+    try_result(&format!("{{\"v\":1,{}", text.trim_start_matches('{')))
 }
 
 /// Writes a line of progress or diagnosis.

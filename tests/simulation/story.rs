@@ -65,12 +65,12 @@ async fn story(seed: u64) -> Result<Told, String> {
         };
         bed.crash.arm(0);
         // Whoever sees a command die types it again.
-        if crashed && dice.chance(50) {
+        if crashed && dice.chance(70) {
             again = Some(what);
         }
         told.crashes += u64::from(crashed);
         decoys(&bed, &mut dice).await;
-        if dice.chance(30) {
+        if dice.chance(if crashed { 60 } else { 20 }) {
             tokio::time::sleep(Duration::from_secs(dice.below(7200))).await;
         }
     }
@@ -96,8 +96,8 @@ fn infrastructure(dice: &mut Dice) -> serde_json::Value {
     };
     let mut rate = |most: u64| u32::try_from(dice.below(most)).map_or(0.0, |n| f64::from(n) / 100.0);
     let faults = serde_json::json!({
-        "lost_reply": rate(20), "late": rate(15), "unheard": rate(15), "hang": rate(20), "refused": rate(10),
-        "throttled": rate(15), "partial_list": rate(60), "slow": rate(20), "slowness": "3s", "no_capacity": rate(5),
+        "lost_reply": rate(20), "late": rate(40), "unheard": rate(15), "hang": rate(20), "refused": rate(10),
+        "throttled": rate(15), "partial_list": rate(90), "slow": rate(20), "slowness": "3s", "no_capacity": rate(5),
     });
     let machines = settling(dice);
     let scopes = settling(dice);
@@ -155,8 +155,8 @@ async fn command(bed: &Bed, dice: &mut Dice, (verb, version): (u64, u64)) -> Res
             options.keep = if dice.chance(20) { Keep::OnFailure } else { Keep::Never };
             let stop = options.stop.clone();
             let stopping = async {
-                if dice.chance(20) {
-                    tokio::time::sleep(Duration::from_millis(dice.below(20_000))).await;
+                if dice.chance(40) {
+                    tokio::time::sleep(Duration::from_millis(dice.below(6_000))).await;
                     stop.cancel();
                 }
                 std::future::pending::<()>().await;

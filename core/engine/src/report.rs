@@ -178,10 +178,12 @@ impl RunReport {
     /// The process's exit code: 4 before 130, 3 and 1.
     pub fn exit_code(&self) -> u8 {
         let left = self.disposal.as_ref().is_some_and(|disposal| !disposal.is_clean());
+        // Nobody knows how it ended, so it has not failed: what failed is the way to it.
+        let lost = |task: &TaskReport| !task.allowed && matches!(task.exit, Some(Exit::Lost(_)));
         match self.outcome {
             _ if left => 4,
             Outcome::Interrupted => 130,
-            _ if !self.errors.is_empty() => 3,
+            _ if !self.errors.is_empty() || self.tasks.iter().any(lost) => 3,
             Outcome::Failed => 1,
             Outcome::Passed | Outcome::Skipped => 0,
         }

@@ -116,11 +116,14 @@ impl Session {
                 }
                 cancel.cancel();
                 match tokio::time::timeout(self.camp.policy.settle, &mut call).await {
-                    Ok(answer) => answer,
-                    Err(_) => Err(Error::new(
+                    // It says that it was cancelled, which nobody asked for but this deadline.
+                    Ok(Err(error)) if error.kind() != ErrorKind::Cancelled => Err(error),
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(_)) | Err(_) => Err(Error::new(
                         ErrorKind::Unavailable,
                         format!("`{}` was not answered within {within:?}", change.verb),
                     )
+                    .next_step("once it answers again: encamp gc")
                     .retry(Retry::Unknown)),
                 }
             }

@@ -168,7 +168,12 @@ fn line(
     took: Option<std::time::Duration>,
     rest: &str,
 ) -> String {
-    let status = style::paint(colour, &format!("{word:<STATUS$}"));
+    let status = format!("{word:<STATUS$}");
+    let status = if word.is_empty() {
+        status
+    } else {
+        style::paint(colour, &status)
+    };
     let took = took.map(moment::took).unwrap_or_default();
     format!("  {label:<width$}   {status}{took:>TIME$}   {rest}")
         .trim_end()

@@ -110,7 +110,7 @@ impl Shown {
     pub(crate) fn say(&mut self, line: &str) {
         match self.form {
             Form::Live(_) => self.draw(&[line.to_owned()]),
-            Form::Json => output::result(&json!({ "v": 1, "event": "note", "text": line }).to_string()),
+            Form::Json => output::json(&json!({ "event": "note", "text": line })),
             Form::Lines => output::tell(&format!("{} {line}", moment::stamp())),
             Form::Silent => output::tell(line),
         }

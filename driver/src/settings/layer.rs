@@ -127,12 +127,12 @@ pub(super) fn check(origin: &Origin, source: impl Source + Send + Sync + 'static
 
 /// What is wrong with a source, with its name.
 pub(super) fn wrong(origin: &Origin, error: &ConfigError) -> Failure {
-    let (key, text) = explain(error);
-    let message = match key {
-        Some(key) => format!("`{key}`: {text}"),
-        None => text,
+    let refusal = match explain(error) {
+        (_, text) if text.contains('\n') => Refusal::new(codes::SETTINGS, "these settings are no TOML").why(text),
+        (Some(key), text) => Refusal::new(codes::SETTINGS, format!("`{key}`: {text}")),
+        (None, text) => Refusal::new(codes::SETTINGS, text.replacen("unknown field", "unknown key", 1)),
     };
-    Refusal::new(codes::SETTINGS, message).place(origin.to_string()).into()
+    refusal.place(origin.to_string()).into()
 }
 
 /// The key and the message, without what only the origin says.

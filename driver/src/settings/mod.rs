@@ -183,6 +183,6 @@ mod tests {
             (docker.kind.as_str(), &docker.settings),
             ("docker", &serde_json::json!({ "changes_at_once": 2 }))
         );
-        assert_eq!(settings.policy.create, std::time::Duration::from_secs(180));
+        assert_eq!(settings.policy.create, std::time::Duration::from_mins(3));
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn down(cx: &Context, args: &OfEnvironment) -> Result<Exit, Fai
         return Ok(Exit::Left);
     };
     if cx.json {
-        output::result(&json!({ "v": 1, "disposal": disposal }).to_string());
+        output::json(&json!({ "disposal": disposal }));
     } else {
         left::tell(&disposal, &shared);
     }

@@ -36,7 +36,7 @@ pub(super) async fn exec(cx: &Context, args: &Exec) -> Result<Exit, Failure> {
     drop(raw);
     let (ended, nobody_reads) = ended?;
     if cx.json {
-        output::result(&json!({ "v": 1, "event": "exit", "exit": ended }).to_string());
+        output::json(&json!({ "event": "exit", "exit": ended }));
     }
     match ended {
         _ if nobody_reads => Ok(Exit::Code(BROKEN_PIPE)),
@@ -137,7 +137,7 @@ async fn tell_lines(name: &str, stream: Option<encamp::BoxRead>) -> io::Result<(
     let Some(stream) = stream else { return Ok(()) };
     let mut lines = Lines::new(stream);
     while let Some(line) = lines.next().await {
-        output::try_result(&json!({ "v": 1, "event": "output", "stream": name, "line": line }).to_string())?;
+        output::try_json(&json!({ "event": "output", "stream": name, "line": line }))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `encamp gc`: ends everything that is due, on every site that was ever used.
 
+use std::collections::BTreeMap;
+
 use encamp::{Report, Swept};
 use serde_json::json;
 
@@ -11,6 +13,7 @@ use crate::progress::Of;
 use crate::{clean, output, words};
 
 pub(super) async fn gc(cx: &Context) -> Result<Exit, Failure> {
+    let shared = shared(cx).await?;
     let mut follow = cx.follow(Of::Down)?;
     let events = follow.events();
     let done = follow.until(cx.encamp.gc(events), left::interrupted).await;
@@ -34,16 +37,31 @@ pub(super) async fn gc(cx: &Context) -> Result<Exit, Failure> {
             .iter()
             .map(|unreached| json!({ "site": unreached.site, "instance": unreached.instance, "error": error_json(&unreached.error) }))
             .collect();
-        output::result(&json!({ "v": 1, "swept": value, "remaining": remaining }).to_string());
+        output::json(&json!({ "swept": value, "remaining": remaining }));
     } else {
-        tell(&swept, &remaining);
+        tell(&swept, &shared, &remaining);
     }
     Ok(if swept.is_clean() { Exit::Well } else { Exit::Left })
 }
 
-fn tell(swept: &Swept, remaining: &[String]) {
+/// What the machines of each environment share, as long as the store knows it.
+async fn shared(cx: &Context) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut shared = BTreeMap::new();
+    for summary in cx.encamp.environments().await? {
+        // One that another process has just ended shares nothing any more.
+        if let Ok(environment) = cx.encamp.environment(&summary.name).await {
+            shared.insert(
+                summary.name,
+                environment.items().map(|(name, ..)| name.to_owned()).collect(),
+            );
+        }
+    }
+    Ok(shared)
+}
+
+fn tell(swept: &Swept, shared: &BTreeMap<String, Vec<String>>, remaining: &[String]) {
     for disposal in &swept.disposed {
-        left::tell(disposal, &[]);
+        left::tell(disposal, shared.get(&disposal.environment).map_or(&[], Vec::as_slice));
     }
     for (keys, what) in [
         (&swept.late, "had come after its environment was gone · destroyed"),

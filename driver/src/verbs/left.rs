@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use encamp::report::{Disposal, Left};
 
-use crate::progress::Shown;
+use crate::progress::{Shown, remains};
 use crate::{clean, moment, output, words};
 
 /// `shop   4 machines, 1 network · gone in 1.2s · nothing left`, or what is left and why.
@@ -19,16 +19,8 @@ pub(super) fn tell(disposal: &Disposal, shared: &[String]) {
         return;
     }
     tell_left(&disposal.left);
-    let left = words::list(
-        &disposal
-            .left
-            .iter()
-            .map(|left| left.object.as_str())
-            .collect::<Vec<_>>(),
-    );
-    output::result(&format!(
-        "{name}   {gone} gone in {took} · LEFT: {left} · encamp gc tries again"
-    ));
+    let left = remains(disposal);
+    output::result(&format!("{name}   {gone} gone in {took} · {left} · encamp gc tries again"));
 }
 
 /// What may still exist, where, why, and what to do.

@@ -101,7 +101,7 @@ async fn follow(cx: &Context, args: &Logs, machines: Vec<Machine>, width: Option
 
 fn tell(cx: &Context, machine: &str, line: &str, width: Option<usize>) -> std::io::Result<()> {
     if cx.json {
-        return output::try_result(&json!({ "v": 1, "event": "log", "machine": machine, "line": line }).to_string());
+        return output::try_json(&json!({ "event": "log", "machine": machine, "line": line }));
     }
     let line = clean::line(line);
     match width {

@@ -12,7 +12,7 @@ pub(super) async fn ls(cx: &Context) -> Result<Exit, Failure> {
     let all = cx.encamp.environments().await?;
     if cx.json {
         let all: Vec<Value> = all.iter().map(summary_json).collect();
-        output::result(&json!({ "v": 1, "environments": all }).to_string());
+        output::json(&json!({ "environments": all }));
         return Ok(Exit::Well);
     }
     if all.is_empty() {

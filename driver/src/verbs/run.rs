@@ -50,9 +50,7 @@ pub(super) async fn run(cx: &Context, args: &Run) -> Result<Exit, Failure> {
     };
     let exit = Exit::Code(report.exit_code());
     if cx.json {
-        output::result(
-            &json!({ "v": 1, "event": "report", "exit": exit.code(), "report": report_json(&report) }).to_string(),
-        );
+        output::json(&json!({ "event": "report", "exit": exit.code(), "report": report_json(&report) }));
     } else {
         summary::tell(cx, args, &report, follow.shown.board.ends);
     }

@@ -1,6 +1,6 @@
 //! `encamp show`: one environment, from the store alone.
 
-use encamp::{Addr, Environment, Machine, Value};
+use encamp::{Environment, Machine, Value};
 use serde_json::json;
 
 use super::ls::{ends, summary_json};
@@ -13,7 +13,9 @@ use crate::{clean, output, place, words};
 pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Failure> {
     let environment = place::environment(cx, args).await?;
     if cx.json {
-        output::result(&json!({ "v": 1, "environment": environment_json(&environment) }).to_string());
+        output::json(
+            &json!({ "environment": summary_json(environment.summary()), "outputs": environment.outputs(), "machines": machines_json(&environment), "shared": shared_json(&environment) }),
+        );
         return Ok(Exit::Well);
     }
     output::result(&head(&environment));
@@ -101,7 +103,7 @@ fn ports(machine: &Machine) -> Vec<String> {
     ports.collect()
 }
 
-fn environment_json(environment: &Environment) -> Value {
+fn machines_json(environment: &Environment) -> Vec<Value> {
     let machines = environment.machines().map(|machine| {
         json!({
             "name": machine.name(),
@@ -110,23 +112,17 @@ fn environment_json(environment: &Environment) -> Value {
             "failure": machine.failure(),
             "id": machine.id(),
             "key": machine.key(),
-            "addrs": machine.addrs().iter().map(addr_json).collect::<Vec<_>>(),
+            "addrs": machine.addrs(),
             "declared_ports": machine.declared_ports(),
             "ports": machine.ports(),
         })
     });
-    let machines: Vec<Value> = machines.collect();
-    let shared: Vec<Value> = environment
-        .items()
-        .map(|(name, instance, state)| json!({ "name": name, "instance": instance, "state": state }))
-        .collect();
-    let mut value = summary_json(environment.summary());
-    value["outputs"] = json!(environment.outputs());
-    value["machine_list"] = json!(machines);
-    value["shared"] = json!(shared);
-    value
+    machines.collect()
 }
 
-fn addr_json(addr: &Addr) -> Value {
-    json!({ "host": addr.host, "scope": addr.scope })
+fn shared_json(environment: &Environment) -> Vec<Value> {
+    let items = environment.items();
+    items
+        .map(|(name, instance, state)| json!({ "name": name, "instance": instance, "state": state }))
+        .collect()
 }

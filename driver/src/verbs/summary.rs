@@ -9,6 +9,7 @@ use super::left;
 use crate::arguments::{KeepWhen, Run};
 use crate::board::label;
 use crate::context::Context;
+use crate::progress::remains;
 use crate::{clean, moment, output, style, words};
 
 pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, ends: Option<Time>) {
@@ -145,7 +146,7 @@ fn last_line(args: &Run, report: &RunReport) -> String {
         }
     };
     let left = match &report.disposal {
-        Some(disposal) if !disposal.is_clean() => format!(" · LEFT: {}", disposal.left.len()),
+        Some(disposal) if !disposal.is_clean() => format!(" · {}", remains(disposal)),
         Some(_) if report.outcome == Outcome::Interrupted => " · nothing left".into(),
         Some(_) => String::new(),
         None => format!(" · kept as {}", report.environment),

@@ -3,12 +3,14 @@
 use std::ops::ControlFlow;
 
 use encamp::plan::Action;
+use encamp::report::MachineReport;
 use encamp::{Up, UpReport};
 use serde_json::json;
 
 use super::confirm::{Answer, confirm};
 use super::summary::lease;
 use crate::arguments::OfFile;
+use crate::board::Board;
 use crate::codes;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -65,7 +67,7 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let done = done.await;
     follow.shown.finish();
     match done.transpose()? {
-        Some(report) => Ok(finish(cx, args, &report)),
+        Some(report) => Ok(finish(cx, args, &report, &follow.shown.board)),
         None => {
             output::tell(&format!(
                 "interrupted · there may be: {} · encamp down ends it",
@@ -97,7 +99,7 @@ async fn give_up(up: Up, why: &str) -> Result<(), Failure> {
 }
 
 /// Says what came of it.
-fn finish(cx: &Context, args: &OfFile, report: &UpReport) -> Exit {
+fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit {
     let exit = if report.interrupted {
         Exit::Interrupted
     } else if report.ready {
@@ -110,7 +112,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport) -> Exit {
     if cx.json {
         let mut value = json!(report);
         value["errors"] = report.errors.iter().map(error_json).collect();
-        output::result(&json!({ "v": 1, "event": "report", "exit": exit.code(), "report": value }).to_string());
+        output::json(&json!({ "event": "report", "exit": exit.code(), "report": value }));
         return exit;
     }
     if report.ready {
@@ -126,7 +128,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport) -> Exit {
         output::result(&parts.join(" · "));
         return exit;
     }
-    let now = now(report);
+    let now = now(report, board);
     let command = again(cx, args);
     if report.interrupted {
         output::result(&format!(
@@ -177,30 +179,22 @@ fn again(cx: &Context, args: &OfFile) -> String {
 }
 
 /// `db is ready and kept; web-0 is there and not ready; web-1 does not exist`.
-fn now(report: &UpReport) -> String {
-    if report
-        .machines
-        .iter()
-        .all(|machine| !machine.ready && machine.id.is_none())
-    {
+fn now(report: &UpReport, board: &Board) -> String {
+    let is_there = |machine: &MachineReport| machine.id.is_some() || board.may_exist(&machine.name);
+    let named = |wanted: &dyn Fn(&MachineReport) -> bool| -> Vec<&str> {
+        let machines = report.machines.iter().filter(|machine| wanted(machine));
+        machines.map(|machine| machine.name.as_str()).collect()
+    };
+    let ready = named(&|machine| machine.ready);
+    let there = named(&|machine| !machine.ready && is_there(machine));
+    if ready.is_empty() && there.is_empty() {
         return "nothing was started".into();
     }
-    let named = |wanted: fn(&encamp::report::MachineReport) -> bool| -> Vec<&str> {
-        report
-            .machines
-            .iter()
-            .filter(|machine| wanted(machine))
-            .map(|machine| machine.name.as_str())
-            .collect()
-    };
+    let absent = named(&|machine| !machine.ready && !is_there(machine));
     let groups = [
-        (named(|m| m.ready), "is ready and kept", "are ready and kept"),
-        (
-            named(|m| !m.ready && m.id.is_some()),
-            "is there and not ready",
-            "are there and not ready",
-        ),
-        (named(|m| !m.ready && m.id.is_none()), "does not exist", "do not exist"),
+        (ready, "is ready and kept", "are ready and kept"),
+        (there, "is there and not ready", "are there and not ready"),
+        (absent, "does not exist", "do not exist"),
     ];
     let parts = groups
         .iter()

@@ -17,7 +17,7 @@ fn a_run_that_passes_leaves_results_and_nothing_else() {
     let bed = Bed::with_docker();
     bed.write("encamp.toml", &pair(PASSES));
     let ran = bed.encamp(&["run"]).exits(0);
-    assert_snapshot!(ran.stdout, @"");
+    assert_snapshot!(ran.stdout, @"1 task, 1 test, all passed in [T] · results in encamp-out/");
     for line in [
         "pair-[RUN] 2 machines, ttl 10m",
         "client | the page says hello",
@@ -41,7 +41,13 @@ fn a_run_that_fails_shows_its_last_words() {
     let ran = bed
         .encamp(&["run", "--set", "inputs.greeting=bye", "--out", "results"])
         .exits(1);
-    assert_snapshot!(ran.stdout, @"");
+    assert_snapshot!(ran.stdout, @r#"
+    FAILED test · fetch on client: `page=$(wget -q -O - "$WEB_URL") …` exited 1
+      the page says bye
+      red
+    Again with the machines kept: encamp run --keep=on-failure --set inputs.greeting=bye
+    1 task failed in [T] · results in results/
+    "#);
     bed.nothing_is_left();
 }
 

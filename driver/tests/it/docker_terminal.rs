@@ -26,7 +26,7 @@ fn a_command_gets_a_terminal_of_the_right_size() {
     bed.write("encamp.toml", &pair("true"));
     bed.encamp(&["up"]).exits(0);
     let ran = bed
-        .on_terminal("exec client -- sh -c 'test -t 0 && stty size; exit 5'", "")
+        .on_terminal("exec client -- sh -c 'test -t 0 && sleep 0.5 && stty size; exit 5'", "")
         .exits(5);
     assert!(ran.stdout.contains("24 100"), "{ran}");
     let ran = bed

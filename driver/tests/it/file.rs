@@ -26,8 +26,19 @@ fn everything_wrong_is_said_at_once() {
 #[test]
 fn a_missing_file_is_named() {
     let bed = Bed::new();
-    assert_snapshot!(bed.encamp(&["run"]), @"");
-    assert_snapshot!(bed.encamp(&["run", "shop.toml", "--json"]), @"");
+    assert_snapshot!(bed.encamp(&["run"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0100]: encamp.toml cannot be read: No such file or directory (os error 2)
+    encamp.toml: 1 error, 0 warnings · nothing was started
+    ");
+    assert_snapshot!(bed.encamp(&["run", "shop.toml", "--json"]), @r#"
+    exit 2
+    -- stdout
+    {"v":1,"errors":[{"code":"E0100","help":null,"label":null,"message":"shop.toml cannot be read: No such file or directory (os error 2)","notes":[],"place":null,"secondary":[],"severity":"error"}],"event":"failed","exit":2}
+    -- stderr
+    "#);
 }
 
 #[test]

@@ -12,15 +12,44 @@ fn without_daemon(bed: &Bed, arguments: &[&str]) -> Ran {
 fn up_says_so_and_exits_3() {
     let bed = Bed::new();
     bed.write("encamp.toml", &pair("true"));
-    assert_snapshot!(without_daemon(&bed, &["up"]), @"");
-    assert_snapshot!(without_daemon(&bed, &["down"]), @"");
+    assert_snapshot!(without_daemon(&bed, &["up"]), @r"
+    exit 3
+    -- stdout
+    0 of 2 machines ready after [T] · `encamp up` goes on from here, `encamp down` ends it
+    -- stderr
+    [AT] pair 2 machines, ttl 10m (until [CLOCK])
+    error[E0401]: no Docker daemon answers at unix:///nonexistent
+      while: up pair, web and client on `docker`, step connect, after [T]
+      why:   the socket does not exist
+      now:   nothing was started
+      help:  sudo systemctl start docker, or point `host` of the provider (or DOCKER_HOST) at one that runs
+    ");
+    assert_snapshot!(without_daemon(&bed, &["down"]), @r"
+    exit 0
+    -- stdout
+    pair   0 machines · gone in [T] · nothing left
+    -- stderr
+    ");
 }
 
 #[test]
 fn run_says_so_exits_3_and_leaves_nothing() {
     let bed = Bed::new();
     bed.write("encamp.toml", &pair("true"));
-    assert_snapshot!(without_daemon(&bed, &["run"]), @"");
+    assert_snapshot!(without_daemon(&bed, &["run"]), @r"
+    exit 3
+    -- stdout
+    0 of 2 machines ready, no task ran, failed after [T] · results in encamp-out/
+    -- stderr
+    [AT] pair-[RUN] 2 machines, ttl 10m (until [CLOCK])
+    [AT] pair-[RUN] destroying
+    [AT] pair-[RUN] gone  [T]  nothing left
+    error[E0401]: no Docker daemon answers at unix:///nonexistent
+      while: run pair-[RUN], web and client on `docker`, step connect, after [T]
+      why:   the socket does not exist
+      now:   nothing was started
+      help:  sudo systemctl start docker, or point `host` of the provider (or DOCKER_HOST) at one that runs
+    ");
     assert_eq!(bed.encamp(&["ls"]).stdout, "no environments\n");
 }
 

@@ -8,24 +8,78 @@ use crate::bed::{Bed, pair};
 fn what_is_wrong_is_named_with_its_file() {
     let bed = Bed::new();
     bed.write("home/.config/encamp/settings.toml", "[timeout]\ncreate = \"5m\"\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `timeouts`, `providers`
+      at:    [BED]/home/.config/encamp/settings.toml
+    ");
     bed.write("home/.config/encamp/settings.toml", "[timeouts]\ncreate = 300\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r#"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: `timeouts.create`: `300` is no length of time: write a number with its unit, "90s", "10m" or "1h 30m"
+      at:    [BED]/home/.config/encamp/settings.toml
+    "#);
     bed.write("home/.config/encamp/settings.toml", "[timeouts\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: these settings are no TOML
+      at:    [BED]/home/.config/encamp/settings.toml
+      why:   TOML parse error at line 1, column 10
+               |
+             1 | [timeouts
+               |          ^
+             unclosed table, expected `]`
+    ");
     bed.write("home/.config/encamp/settings.toml", "[providers.lab]\nkind = \"ssh\"\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: [providers.lab]: no kind is called `ssh`; there are: docker
+      at:    [BED]/home/.config/encamp/settings.toml
+    ");
     bed.write("home/.config/encamp/settings.toml", "[providers.lab]\nhost = \"x\"\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: [providers.lab] says no `kind`
+      at:    [BED]/home/.config/encamp/settings.toml
+    ");
     bed.write("home/.config/encamp/settings.toml", "state_dir = \"here\"\n");
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: `state_dir` in a file must be an absolute path
+      at:    [BED]/home/.config/encamp/settings.toml
+      help:  a relative one can stand in --state and ENCAMP__STATE_DIR
+    ");
 }
 
 #[test]
 fn a_wrong_variable_is_named() {
     let bed = Bed::new();
-    assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__STATEDIR", "/x")), @"");
-    assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__TIMEOUTS__CREATE", "soon")), @"");
+    assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__STATEDIR", "/x")), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `timeouts`, `providers`
+      at:    the ENCAMP__ variables
+    ");
+    assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__TIMEOUTS__CREATE", "soon")), @r#"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0301]: `timeouts.create`: `soon` is no length of time: write a number with its unit, "90s", "10m" or "1h 30m"
+      at:    the ENCAMP__ variables
+    "#);
 }
 
 #[test]

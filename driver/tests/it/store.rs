@@ -7,16 +7,39 @@ use crate::bed::Bed;
 #[test]
 fn an_empty_store_lists_nothing() {
     let bed = Bed::new();
-    assert_snapshot!(bed.encamp(&["ls"]), @"");
-    assert_eq!(bed.encamp(&["ls", "--json"]).stdout, "{\"environments\":[],\"v\":1}\n");
+    assert_snapshot!(bed.encamp(&["ls"]), @r"
+    exit 0
+    -- stdout
+    no environments
+    -- stderr
+    ");
+    assert_eq!(bed.encamp(&["ls", "--json"]).stdout, "{\"v\":1,\"environments\":[]}\n");
 }
 
 #[test]
 fn what_is_not_there_is_said() {
     let bed = Bed::new();
-    assert_snapshot!(bed.encamp(&["show"]), @"");
-    assert_snapshot!(bed.encamp(&["exec", "web", "-e", "shop", "--", "true"]), @"");
-    assert_snapshot!(bed.encamp(&["down", "-e", "shop", "--json"]), @"");
+    assert_snapshot!(bed.encamp(&["show"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0302]: no environment came from encamp.toml in this folder
+      why:   there is no environment at all
+      help:  encamp up
+    ");
+    assert_snapshot!(bed.encamp(&["exec", "web", "-e", "shop", "--", "true"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0302]: no environment is called `shop`
+      help:  encamp ls
+    ");
+    assert_snapshot!(bed.encamp(&["down", "-e", "shop", "--json"]), @r#"
+    exit 2
+    -- stdout
+    {"v":1,"errors":[{"code":"E0302","kind":"not_found","message":"no environment is called `shop`","next_step":"encamp ls","retry":"never"}],"exit":2}
+    -- stderr
+    "#);
 }
 
 #[test]

@@ -6,7 +6,51 @@ use crate::bed::Bed;
 
 #[test]
 fn help_names_what_works_and_nothing_else() {
-    assert_snapshot!(Bed::new().encamp(&["--help"]), @"");
+    assert_snapshot!(Bed::new().encamp(&["--help"]), @r"
+    exit 0
+    -- stdout
+    Sets up environments of machines, runs work on them, and takes them down with nothing left
+
+    Usage: encamp [OPTIONS] <COMMAND>
+
+    Commands:
+      run   Bring an environment up, run its stages, collect results, take it down
+      up    Bring an environment to what its file says, and keep it
+      down  Take an environment down
+      ls    List environments
+      show  Show an environment: machines, addresses, outputs
+      exec  Run a command in a machine
+      logs  Print what machines have said
+      gc    Dispose of everything that is due, on every site that was ever used
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Everywhere:
+          --json
+              Print JSON for programs
+
+          --state <DIR>
+              Where the store is [default: encamp in the user's folder for state]
+
+          --yes
+              Do what would be asked about without asking
+
+    Variables:
+      ENCAMP__STATE_DIR                 where the store is, as --state
+      ENCAMP__TIMEOUTS__CREATE          the setting timeouts.create, and so on for each setting
+      ENCAMP__PROVIDERS__DOCKER__HOST   the setting providers.docker.host, and so on
+      ENCAMP__LOG                       what to log on standard error: warn, encamp_engine=debug
+      NO_COLOR, CLICOLOR_FORCE          no colour, or colour where there is no terminal
+
+    Exit codes: 0 all well · 1 a task failed · 2 the file, settings or usage are wrong · 3 a provider failed
+                4 something could not be disposed of yet · 130 interrupted
+    -- stderr
+    ");
 }
 
 #[test]
@@ -18,15 +62,58 @@ fn short_help_of_each_verb() {
         .iter()
         .filter_map(|help| help.lines().find(|line| line.starts_with("Usage")))
         .collect();
-    assert_snapshot!(usages.join("\n"), @"");
+    assert_snapshot!(usages.join("\n"), @r"
+    Usage: encamp run [OPTIONS] [FILE]
+    Usage: encamp up [OPTIONS] [FILE]
+    Usage: encamp down [OPTIONS]
+    Usage: encamp ls [OPTIONS]
+    Usage: encamp show [OPTIONS]
+    Usage: encamp exec [OPTIONS] <MACHINE> -- <COMMAND>...
+    Usage: encamp logs [OPTIONS] [MACHINE]...
+    Usage: encamp gc [OPTIONS]
+    ");
 }
 
 #[test]
 fn wrong_usage_exits_2() {
     let bed = Bed::new();
-    assert_snapshot!(bed.encamp(&["dwon"]), @"");
-    assert_snapshot!(bed.encamp(&["exec", "web", "true"]), @"");
-    assert_snapshot!(bed.encamp(&["up", "--set", "version"]), @"");
-    assert_snapshot!(bed.encamp(&["logs", "--since", "10"]), @"");
+    assert_snapshot!(bed.encamp(&["dwon"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error: unrecognized subcommand 'dwon'
+
+      tip: a similar subcommand exists: 'down'
+
+    Usage: encamp [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(bed.encamp(&["exec", "web", "true"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error: unexpected argument 'true' found
+
+    Usage: encamp exec [OPTIONS] <MACHINE> -- <COMMAND>...
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(bed.encamp(&["up", "--set", "version"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error: invalid value 'version' for '--set <KEY=VALUE>': write it as name=value
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(bed.encamp(&["logs", "--since", "10"]), @r#"
+    exit 2
+    -- stdout
+    -- stderr
+    error: invalid value '10' for '--since <WHEN>': `10` is no length of time: write a number with its unit, "90s", "10m" or "1h 30m"
+
+    For more information, try '--help'.
+    "#);
     bed.encamp(&[]).exits(2);
 }

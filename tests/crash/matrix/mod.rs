@@ -16,7 +16,7 @@ use crate::installation::Identity;
 /// Wall budget. Every place is killed at once, whatever that takes; killing twice goes on until then.
 const BUDGET: Duration = Duration::from_secs(360);
 /// Stories at the same time, each lane with an identity of its own.
-const LANES: usize = 2;
+const LANES: usize = 4;
 /// Distinct places of the three commands.
 const FLOOR_PLACES: usize = 90;
 /// Kills while another kill is mended.

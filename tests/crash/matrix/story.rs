@@ -225,18 +225,20 @@ impl Scene {
     /// What the mending command has left on purpose: environments that are wanted, and runs that it says it has left.
     fn end(&self, log: &mut Vec<Ended>) -> Result<(), String> {
         let is_run = |name: &String| name.starts_with("pair-") || name.starts_with("other-");
-        let runs: Vec<String> = self.names().into_iter().filter(is_run).collect();
-        if !runs.is_empty() {
+        let mut names = self.names();
+        if names.iter().any(is_run) {
             let said = log.last().map(Ended::said).unwrap_or_default();
-            if let Some(run) = runs
-                .iter()
-                .find(|run| !said.contains(&**run) || !said.contains("encamp gc"))
-            {
+            let is_said = |name: &String| said.contains(name.as_str()) && said.contains("encamp gc");
+            if let Some(run) = names.iter().find(|name| is_run(name) && !is_said(name)) {
                 return Err(format!("the dead {run} is still there, and nothing was said of it"));
             }
             well(self.installation.call(&["gc"]), log)?;
+            names = self.names();
         }
-        for name in self.names() {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
             well(self.installation.call(&["down", "-e", &name]), log)?;
         }
         match self.names().first() {
