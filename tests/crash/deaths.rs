@@ -17,7 +17,13 @@ fn crash_dying_machine_fails_at_once() {
         let ended = installation.call(&[verb, &file]).end();
         assert_eq!(ended.code(), Some(3), "{ended}");
         assert!(ended.took < Duration::from_secs(20), "{ended}");
-        for said in ["exited 3", "m on `docker`", "opened the store", "no room for the log", "encamp "] {
+        for said in [
+            "exited 3",
+            "m on `docker`",
+            "opened the store",
+            "no room for the log",
+            "encamp ",
+        ] {
             assert!(ended.said().contains(said), "`{said}` is missing: {ended}");
         }
     }

@@ -5,7 +5,7 @@
 //! nothing of another's was touched, and everything that was made had been written down first.
 
 mod bed;
-mod scale;
+mod promises;
 mod story;
 
 use std::time::{Duration, Instant};

@@ -166,6 +166,6 @@ pub(super) fn lease(ends: Time, by_itself: bool) -> String {
     if by_itself {
         format!("ends by itself at {clock}")
     } else {
-        format!("lease until {clock}, then the next encamp gc ends it (nothing does so by itself)")
+        format!("lease until {clock}, then the next encamp up, run or gc ends it (nothing does so by itself)")
     }
 }

@@ -212,11 +212,13 @@ impl Scene {
             .call(&["show", "-e", PAIR_NAME, "--json"])
             .well()
             .json();
-        let shown = &shown["environment"];
+        let machines = shown["machines"].as_array().map(Vec::as_slice).unwrap_or_default();
         let ids = |machine: &Value| of(Class::Container).any(|thing| machine["id"] == *thing.id);
-        let list = shown["machine_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let all_ready = list.iter().all(|machine| machine["status"] == "ready" && ids(machine));
-        if shown["state"] != "ready" || shown["ready"] != 2 || list.len() != 2 || !all_ready {
+        let all_ready = machines
+            .iter()
+            .all(|machine| machine["status"] == "ready" && ids(machine));
+        let summary = &shown["environment"];
+        if summary["state"] != "ready" || summary["ready"] != 2 || machines.len() != 2 || !all_ready {
             return Err(format!("it does not count as ready: {shown:#}"));
         }
         Ok(())

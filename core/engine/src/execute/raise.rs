@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use encamp_core::{
-    Candidate, Class, Cx, Error, ErrorKind, EventSink, Generation, InstanceName, Key, Name, Opened,
-    Provider, Resolve, Result, Site, Verb,
+    Candidate, Class, Cx, Error, ErrorKind, EventSink, Generation, InstanceName, Key, Name, Opened, Provider, Resolve,
+    Result, Site, Verb,
 };
 use encamp_file::spec::{Environment, Machine};
 use encamp_file::text::{Facts, MachineFacts};

@@ -51,7 +51,7 @@ pub struct RunOptions {
 pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions, events: Events) -> Result<RunReport> {
     let clock = now();
     let began = camp.clock.now();
-    tidy::dead_runs(camp, &events).await?;
+    tidy::tidy(camp, &events).await?;
     let session = camp.found(&spec, Purpose::Run, "run", events).await?;
     let mut report = RunReport {
         version: VERSION,

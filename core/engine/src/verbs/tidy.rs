@@ -1,4 +1,4 @@
-//! What a changing command does for others first: runs whose process has died are disposed of.
+//! What a changing command does for others first: runs whose process has died and leases that have ended.
 
 use std::sync::Arc;
 
@@ -10,44 +10,55 @@ use crate::clock::monotonic_now as now;
 use crate::events::Events;
 use crate::journal::{EnvironmentRow, Purpose, Wanted};
 
-/// Disposes of dead runs for a short while, and says what it had to leave.
-pub(crate) async fn dead_runs(camp: &Arc<Camp>, events: &Events) -> Result<()> {
-    let dead = dead(camp).await?;
-    if dead.is_empty() {
+/// Disposes of what is due for a short while, and says what it had to leave.
+pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
+    let due = due(camp).await?;
+    if due.is_empty() {
         return Ok(());
     }
     let until = now() + camp.policy.tidy;
     let mut left = Vec::new();
-    for row in dead {
+    for (row, why) in due {
         let patience = until.saturating_duration_since(now());
         let ended = tokio::time::timeout(patience, end(camp, &row, "tidy", Events::none())).await;
         match ended {
-            Ok(Ok(disposal)) if disposal.is_clean() => {
-                events
-                    .note(format!("disposed of {}, whose process has died", row.name))
-                    .await;
-            }
+            Ok(Ok(disposal)) if disposal.is_clean() => events.note(format!("disposed of {}: {why}", row.name)).await,
             _ => left.push(row.name),
         }
     }
     if !left.is_empty() {
         events
-            .note(format!("left by dead runs: {}; encamp gc", left.join(", ")))
+            .note(format!(
+                "due, and still to be disposed of: {}; encamp gc",
+                left.join(", ")
+            ))
             .await;
     }
     Ok(())
 }
 
-/// Runs that nobody holds and nobody keeps.
-async fn dead(camp: &Camp) -> Result<Vec<EnvironmentRow>> {
-    let rows = camp.journal.environments().await?;
-    let mut dead = Vec::new();
-    for row in rows {
-        let unwanted =
-            row.disposed.is_none() && row.purpose == Purpose::Run && (!row.keep || row.wanted == Wanted::Gone);
-        if unwanted && camp.locks.try_hold(&row.id)?.is_some() {
-            dead.push(row);
+/// Environments that nobody holds and nobody wants, and why.
+async fn due(camp: &Camp) -> Result<Vec<(EnvironmentRow, &'static str)>> {
+    let mut due = Vec::new();
+    for row in camp
+        .journal
+        .environments()
+        .await?
+        .into_iter()
+        .filter(|row| row.disposed.is_none())
+    {
+        let why = if row.purpose == Purpose::Run && !row.keep {
+            "its process has died"
+        } else if row.lease.over(camp.policy.grace, &*camp.clock) {
+            "its lease has ended"
+        } else if row.wanted == Wanted::Gone {
+            "its disposal was not finished"
+        } else {
+            continue;
+        };
+        if camp.locks.try_hold(&row.id)?.is_some() {
+            due.push((row, why));
         }
     }
-    Ok(dead)
+    Ok(due)
 }

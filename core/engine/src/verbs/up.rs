@@ -57,7 +57,7 @@ pub struct UpReport {
 /// Takes or makes the environment and plans the difference.
 pub(crate) async fn prepare(camp: &Arc<Camp>, spec: Environment, events: Events) -> Result<Pending> {
     let began = now();
-    tidy::dead_runs(camp, &events).await?;
+    tidy::tidy(camp, &events).await?;
     let existing = find(camp, &spec).await?;
     let new = existing.is_none();
     let session = match existing {

@@ -1,0 +1,292 @@
+//! Single promises of the protocol, each on infrastructure that breaks in just one way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use encamp_core::memory::Foreign;
+use encamp_core::{Class, Create, Cx, Generation, InstanceName, Name, Phase, Site, Ticket, Token, Verb};
+use encamp_engine::UpReport;
+use encamp_engine::events::Events;
+use encamp_engine::identity::{Object, Particulars, freeze};
+use encamp_engine::journal::{Journal, Memory};
+use encamp_file::spec::{Condition, Environment, Machine, Probe};
+use encamp_file::text::{Text, Tree};
+use serde_json::json;
+
+use crate::bed::{Bed, INSTANCE};
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn bed(settings: serde_json::Value) -> Bed {
+    Bed::new(7, settings, Arc::new(Memory::default()))
+}
+
+fn machine(who: &str, table: serde_json::Value) -> Machine {
+    let mut machine = Machine::new(name(who), vec![InstanceName::new(INSTANCE).unwrap()]);
+    machine
+        .tables
+        .insert(encamp_core::KindName::new("memory").unwrap(), Tree::fixed(table));
+    machine
+}
+
+fn plain(who: &str) -> Machine {
+    machine(who, json!({ "image": "any" }))
+}
+
+fn environment(machines: Vec<Machine>) -> Environment {
+    Environment::new(name("shop"), Duration::from_secs(3600), machines, "/")
+}
+
+async fn up(bed: &Bed, machines: Vec<Machine>) -> UpReport {
+    let pending = bed
+        .camp
+        .prepare_up(environment(machines), Events::none())
+        .await
+        .unwrap();
+    pending.execute().await.unwrap()
+}
+
+fn site() -> Site {
+    Site::new(format!("memory:{INSTANCE}"))
+}
+
+/// A machine that carries our stamp and that no row knows: it came after its create had been given up.
+async fn straggler(bed: &Bed, environment: &encamp_core::EnvId, generation: u32) {
+    let object = Object {
+        environment: environment.clone(),
+        class: Class::Machine,
+        name: "web".into(),
+        generation: Generation(generation),
+    };
+    let now = bed.world.now();
+    let particulars = Particulars {
+        spec: "s".into(),
+        created: now,
+        expires: now.plus(Duration::from_secs(3600)),
+        epoch: 1,
+    };
+    let stamp = bed.camp.controller.stamp(&object, &particulars, Token::new(""));
+    let request = Create::new(stamp, site(), json!({ "image": "any" }), name("web"));
+    let (request, _) = freeze(request, |request| &mut request.stamp).unwrap();
+    let cx = Cx::within(Duration::from_secs(10));
+    let provider = bed
+        .camp
+        .providers
+        .connect(&cx, &InstanceName::new(INSTANCE).unwrap())
+        .await
+        .unwrap();
+    let ticket = Ticket::of_committed_intent(request.stamp.key.clone(), Verb::Create, 1);
+    provider.create(&cx, &ticket, request).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disposal_believes_a_listing_and_not_its_own_books() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    let row = bed.camp.find("shop").await.unwrap().unwrap();
+    straggler(&bed, &row.id, 7).await;
+    assert_eq!(bed.world.machines().len(), 2);
+    let disposal = bed.camp.down("shop", Events::none()).await.unwrap();
+    assert!(disposal.is_clean(), "{disposal:?}");
+    assert!(bed.world.machines().is_empty(), "{:?}", bed.world.machines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_listed_is_not_disposed_of() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    bed.world.cut_off(&site());
+    let disposal = bed.camp.down("shop", Events::none()).await.unwrap();
+    assert!(!disposal.is_clean());
+    assert!(bed.camp.find("shop").await.unwrap().is_some(), "it is still recorded");
+    bed.world.reconnect(&site());
+    let swept = bed.camp.gc(&Events::none()).await.unwrap();
+    assert!(swept.is_clean(), "{swept:?}");
+    assert!(bed.world.machines().is_empty());
+    assert!(bed.camp.find("shop").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_former_holder_sends_nothing() {
+    let bed = bed(json!({}));
+    let paused = bed
+        .camp
+        .prepare_up(environment(vec![plain("web")]), Events::none())
+        .await
+        .unwrap();
+    let row = bed.camp.find("shop").await.unwrap().unwrap();
+    let holder = encamp_engine::journal::Holder {
+        pid: 2,
+        verb: "gc".into(),
+        since: bed.world.now(),
+    };
+    let take = encamp_engine::journal::Op::Take {
+        environment: row.id.clone(),
+        holder,
+    };
+    bed.journal.apply(take, bed.world.now()).await.unwrap();
+    let error = paused.execute().await.unwrap_err();
+    assert_eq!(error.kind(), encamp_core::ErrorKind::Cancelled, "{error}");
+    assert!(
+        bed.world.standing().is_empty() && bed.world.history().iter().all(|entry| entry.verb != Some(Verb::Create))
+    );
+}
+
+/// The same controller after its store is gone.
+fn without_store(bed: &Bed) -> Arc<encamp_engine::camp::Camp> {
+    let mut providers = encamp_engine::providers::Providers::new(encamp_core::Ambient::none());
+    providers.add_kind(encamp_core::memory::kind(bed.world.clone()));
+    let kind = encamp_core::KindName::new("memory").unwrap();
+    let instance = encamp_engine::providers::Instance {
+        kind,
+        settings: json!({}),
+    };
+    providers.add_instance(InstanceName::new(INSTANCE).unwrap(), instance);
+    let journal: Arc<dyn Journal> = Arc::new(Memory::default());
+    Arc::new(encamp_engine::camp::Camp {
+        controller: bed.camp.controller.clone(),
+        journal,
+        locks: Arc::new(encamp_engine::tenure::MemoryLocks::default()),
+        clock: Arc::clone(&bed.camp.clock),
+        entropy: Arc::clone(&bed.camp.entropy),
+        failpoints: Arc::clone(&bed.camp.failpoints),
+        providers,
+        policy: bed.camp.policy.clone(),
+        user: "simulation".into(),
+        pid: 1,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_store_adopts_and_never_kills_on_sight() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
+    let camp = without_store(&bed);
+    let swept = camp.gc(&Events::none()).await.unwrap();
+    assert_eq!(swept.recovered.len(), 2, "{swept:?}");
+    assert_eq!(bed.world.machines().len(), 2, "nothing was killed on sight");
+    // Adopted, its lease counts as that of any other.
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    let swept = camp.gc(&Events::none()).await.unwrap();
+    assert!(swept.is_clean() && bed.world.machines().is_empty(), "{swept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_alone_kill_only_after_two_sightings_and_not_many_at_once() {
+    let bed = bed(json!({ "limits": { "changes": 64, "reads": 64 } }));
+    let many = (0..12).map(|index| plain(&format!("m{index}"))).collect();
+    assert!(up(&bed, many).await.ready);
+    let camp = without_store(&bed);
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    let first = camp.gc(&Events::none()).await.unwrap();
+    assert_eq!(
+        (first.condemned.len(), bed.world.machines().len()),
+        (12, 12),
+        "{first:?}"
+    );
+    let at_once = camp.gc(&Events::none()).await.unwrap();
+    assert_eq!(at_once.expired.len(), 0, "the sightings must be apart");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let second = camp.gc(&Events::none()).await.unwrap();
+    assert_eq!((second.expired.len(), bed.world.machines().len()), (5, 7), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn decoys_survive_every_verb() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    let row = bed.camp.find("shop").await.unwrap().unwrap();
+    let intents = bed.journal.intents(&row.id).await.unwrap();
+    let stamp = &intents[0].stamp;
+    for foreign in [
+        Foreign::with_copied_labels(stamp, "committed"),
+        Foreign::of_other_controller(stamp),
+        Foreign::with_our_prefix(stamp),
+        Foreign::new("bystander", encamp_core::Labels::new()),
+    ] {
+        bed.world.add_foreign(&site(), foreign);
+    }
+    assert!(up(&bed, vec![machine("web", json!({ "image": "newer" }))]).await.ready);
+    assert!(bed.camp.down("shop", Events::none()).await.unwrap().is_clean());
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    bed.camp.gc(&Events::none()).await.unwrap();
+    bed.camp.gc(&Events::none()).await.unwrap();
+    assert!(bed.world.harmed().is_empty(), "{:?}", bed.world.harmed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_dies_while_waiting_fails_at_once_with_its_last_lines() {
+    let bed = bed(json!({}));
+    let mut dying = machine(
+        "web",
+        json!({ "image": "any", "says": ["cannot bind 0.0.0.0:80"], "dies_after": "2s", "exits": 3 }),
+    );
+    let mut probe = Probe::new(Condition::Run(encamp_file::spec::Command::Argv(vec![Text::literal(
+        "false",
+    )])));
+    probe.within = Duration::from_secs(600);
+    dying.ready = vec![probe];
+    let began = bed.world.now();
+    let report = up(&bed, vec![dying]).await;
+    assert!(!report.ready);
+    assert!(
+        bed.world.now().since(began) < Duration::from_secs(10),
+        "it waited for the whole time-out"
+    );
+    let error = &report.errors[0];
+    assert!(error.message().contains("exited 3"), "{error}");
+    assert!(
+        error
+            .context()
+            .any(|(key, line)| key == "said" && line.contains("cannot bind")),
+        "{error:?}"
+    );
+    assert_eq!(error.machine(), Some("web"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_description_twice_changes_nothing() {
+    let bed = bed(json!({ "network": true }));
+    assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
+    let calls = bed
+        .world
+        .history()
+        .iter()
+        .filter(|entry| entry.verb == Some(Verb::Create))
+        .count();
+    let pending = bed
+        .camp
+        .prepare_up(environment(vec![plain("web"), plain("db")]), Events::none())
+        .await
+        .unwrap();
+    assert!(pending.plan().is_empty(), "{:?}", pending.plan());
+    assert!(pending.execute().await.unwrap().ready);
+    assert_eq!(
+        bed.world
+            .history()
+            .iter()
+            .filter(|entry| entry.verb == Some(Verb::Create))
+            .count(),
+        calls
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_removed_is_replaced() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
+    let web = bed
+        .world
+        .machines()
+        .into_iter()
+        .find(|machine| machine.object() == "web")
+        .unwrap();
+    bed.world.snatch(&web.id);
+    let report = up(&bed, vec![plain("web"), plain("db")]).await;
+    assert!(report.ready, "{:?}", report.errors);
+    let machines = bed.world.machines();
+    let web = machines.iter().find(|machine| machine.object() == "web").unwrap();
+    assert_eq!((machines.len(), web.generation(), &web.phase), (2, 2, &Phase::Running));
+}

@@ -1,1 +1,0 @@
-//! Many machines in one environment, on the durable store.
