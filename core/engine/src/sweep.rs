@@ -190,7 +190,10 @@ async fn judge_site(
             }
             (Some(environment), Some(row)) if row.state == IntentState::Gone => {
                 if let Some(held) = camp.locks.try_hold(&environment.id)? {
-                    let session = camp.take(&environment.id, held, "gc", Events::none()).await?;
+                    // Disposed of since the store was read: the next sweep meets a tombstone.
+                    let Ok(session) = camp.take(&environment.id, held, "gc", Events::none()).await else {
+                        continue;
+                    };
                     destroy_found(&session, &*of.provider, found).await?;
                     session.release().await?;
                     swept.late.push(found.key.clone());
