@@ -17,7 +17,7 @@ use encamp_engine::providers::{Instance, Providers};
 use encamp_engine::tenure::MemoryLocks;
 use tokio::sync::Notify;
 
-/// A small generator of its own, so that a seed means the same for ever (SplitMix64).
+/// A small generator of its own, so that a seed means the same for ever (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 

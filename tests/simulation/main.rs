@@ -3,6 +3,11 @@
 //! Each seed draws an infrastructure (how it settles, lags, fails), a story of commands, and the places where the
 //! engine crashes. At the end, whatever happened in between, nothing of ours is left, nothing was ever there twice,
 //! nothing of another's was touched, and everything that was made had been written down first.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test panics where its bed is broken, and says what it covered"
+)]
 
 mod bed;
 mod promises;
@@ -13,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Seeds that the suite covers in one run.
 const SEEDS: u64 = 2_000;
 /// Wall budget; the suite fails when it covers less than `SEEDS` within it.
-const BUDGET: Duration = Duration::from_secs(180);
+const BUDGET: Duration = Duration::from_mins(3);
 
 /// Runs one seed and says what broke.
 fn check(seed: u64) -> Result<story::Told, String> {

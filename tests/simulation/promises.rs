@@ -36,7 +36,7 @@ fn plain(who: &str) -> Machine {
 }
 
 fn environment(machines: Vec<Machine>) -> Environment {
-    Environment::new(name("shop"), Duration::from_secs(3600), machines, "/")
+    Environment::new(name("shop"), Duration::from_hours(1), machines, "/")
 }
 
 async fn up(bed: &Bed, machines: Vec<Machine>) -> UpReport {
@@ -64,7 +64,7 @@ async fn straggler(bed: &Bed, environment: &encamp_core::EnvId, generation: u32)
     let particulars = Particulars {
         spec: "s".into(),
         created: now,
-        expires: now.plus(Duration::from_secs(3600)),
+        expires: now.plus(Duration::from_hours(1)),
         epoch: 1,
     };
     let stamp = bed.camp.controller.stamp(&object, &particulars, Token::new(""));
@@ -168,7 +168,7 @@ async fn a_lost_store_adopts_and_never_kills_on_sight() {
     assert_eq!(swept.recovered.len(), 2, "{swept:?}");
     assert_eq!(bed.world.machines().len(), 2, "nothing was killed on sight");
     // Adopted, its lease counts as that of any other.
-    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(2)).await;
     let swept = camp.gc(&Events::none()).await.unwrap();
     assert!(swept.is_clean() && bed.world.machines().is_empty(), "{swept:?}");
 }
@@ -179,7 +179,7 @@ async fn labels_alone_kill_only_after_two_sightings_and_not_many_at_once() {
     let many = (0..12).map(|index| plain(&format!("m{index}"))).collect();
     assert!(up(&bed, many).await.ready);
     let camp = without_store(&bed);
-    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(2)).await;
     let first = camp.gc(&Events::none()).await.unwrap();
     assert_eq!(
         (first.condemned.len(), bed.world.machines().len()),
@@ -210,7 +210,7 @@ async fn decoys_survive_every_verb() {
     }
     assert!(up(&bed, vec![machine("web", json!({ "image": "newer" }))]).await.ready);
     assert!(bed.camp.down("shop", Events::none()).await.unwrap().is_clean());
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(24)).await;
     bed.camp.gc(&Events::none()).await.unwrap();
     bed.camp.gc(&Events::none()).await.unwrap();
     assert!(bed.world.harmed().is_empty(), "{:?}", bed.world.harmed());
@@ -226,7 +226,7 @@ async fn a_machine_that_dies_while_waiting_fails_at_once_with_its_last_lines() {
     let mut probe = Probe::new(Condition::Run(encamp_file::spec::Command::Argv(vec![Text::literal(
         "false",
     )])));
-    probe.within = Duration::from_secs(600);
+    probe.within = Duration::from_mins(10);
     dying.ready = vec![probe];
     let began = bed.world.now();
     let report = up(&bed, vec![dying]).await;
@@ -289,4 +289,17 @@ async fn what_somebody_removed_is_replaced() {
     let machines = bed.world.machines();
     let web = machines.iter().find(|machine| machine.object() == "web").unwrap();
     assert_eq!((machines.len(), web.generation(), &web.phase), (2, 2, &Phase::Running));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_waits_until_the_old_one_is_proved_to_be_gone() {
+    let bed = bed(json!({ "removal": "10m" }));
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    let report = up(&bed, vec![machine("web", json!({ "image": "newer" }))]).await;
+    assert!(!report.ready, "the old one is still on its way");
+    assert!(bed.world.doubles().is_empty(), "{:?}", bed.world.doubles());
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let report = up(&bed, vec![machine("web", json!({ "image": "newer" }))]).await;
+    assert!(report.ready, "{:?}", report.errors);
+    assert!(bed.world.doubles().is_empty(), "{:?}", bed.world.doubles());
 }

@@ -133,7 +133,7 @@ fn description(version: u64) -> Environment {
     if version == 2 {
         machines.push(machine("cache", "cache".into(), &[]));
     }
-    let mut environment = Environment::new(name("story"), Duration::from_secs(3600), machines, "/");
+    let mut environment = Environment::new(name("story"), Duration::from_hours(1), machines, "/");
     let run = Command::Argv(vec![Text::literal("true")]);
     let task = Task::new(name("check"), On::Machines(name("web-0")), run);
     environment.stages = vec![Stage::new(name("test"), vec![task])];
@@ -243,7 +243,7 @@ async fn end(bed: &Bed) -> Result<(), String> {
                 return Err(format!("down left {:?}", disposal.left));
             }
         }
-        tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+        tokio::time::sleep(Duration::from_hours(2)).await;
         bed.world.rest().await;
         let swept = bed.camp.gc(&Events::none()).await.map_err(|e| format!("gc: {e:?}"))?;
         if !swept.is_clean() || !swept.held.is_empty() {
@@ -272,7 +272,7 @@ async fn straggler(bed: &Bed) -> Result<(), String> {
     else {
         return Ok(());
     };
-    let cx = encamp_core::Cx::within(Duration::from_secs(60));
+    let cx = encamp_core::Cx::within(Duration::from_mins(1));
     let provider = bed
         .camp
         .providers
@@ -282,9 +282,9 @@ async fn straggler(bed: &Bed) -> Result<(), String> {
     let request: encamp_core::Create = serde_json::from_str(&row.request).map_err(|e| e.to_string())?;
     let ticket = encamp_core::Ticket::of_committed_intent(row.key().clone(), encamp_core::Verb::Create, row.epoch);
     let _ = provider.create(&cx, &ticket, request).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     bed.camp.gc(&Events::none()).await.map_err(|e| format!("gc: {e:?}"))?;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     match bed.world.machines().first() {
         Some(late) => Err(format!("a straggler of a disposed environment stays: {late:?}")),
         None => Ok(()),

@@ -11,7 +11,12 @@ use crate::docker::{IMAGE, IN_FLIGHT, MACHINES};
 
 /// Up, one command on each machine, down.
 pub(crate) async fn round(encamp: &Encamp) -> Result<(), Failure> {
-    let environment = describe(encamp, "docker", MACHINES, &format!("docker.image = \"{IMAGE}\"\ndocker.command = [\"sleep\", \"600\"]"))?;
+    let environment = describe(
+        encamp,
+        "docker",
+        MACHINES,
+        &format!("docker.image = \"{IMAGE}\"\ndocker.command = [\"sleep\", \"600\"]"),
+    )?;
     let up = encamp.prepare_up(environment, Events::none()).await?.execute().await?;
     if !up.ready {
         return Err(format!("not ready: {:?}", up.errors).into());
@@ -30,15 +35,27 @@ pub(crate) async fn round(encamp: &Encamp) -> Result<(), Failure> {
     .try_collect::<()>()
     .await?;
     let disposal = encamp.down(&up.environment, Events::none()).await?;
-    if disposal.is_clean() { Ok(()) } else { Err(format!("left: {:?}", disposal.left).into()) }
+    if disposal.is_clean() {
+        Ok(())
+    } else {
+        Err(format!("left: {:?}", disposal.left).into())
+    }
 }
 
 /// An environment of so many machines, by the file language as everybody writes it.
-pub(crate) fn describe(encamp: &Encamp, instance: &str, machines: usize, table: &str) -> Result<encamp::file::spec::Environment, Failure> {
+pub(crate) fn describe(
+    encamp: &Encamp,
+    instance: &str,
+    machines: usize,
+    table: &str,
+) -> Result<encamp::file::spec::Environment, Failure> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("encamp.toml");
     let mut text = "name = \"bench\"\nttl = \"30m\"\n".to_owned();
-    write!(text, "[machines.node]\nprovider = \"{instance}\"\ncount = {machines}\n{table}\n")?;
+    write!(
+        text,
+        "[machines.node]\nprovider = \"{instance}\"\ncount = {machines}\n{table}\n"
+    )?;
     std::fs::write(&path, text)?;
     let kinds = encamp.kinds();
     match encamp::file::load(&encamp::file::Load::new(&path, &kinds)) {

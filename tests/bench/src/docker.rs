@@ -42,12 +42,21 @@ pub(crate) async fn compare(rounds: usize) -> Result<(), Failure> {
             pair[turn] = began.elapsed();
         }
         if round > 0 {
-            println!("round {round}: floor {:.2?}, encamp {:.2?}, ratio {:.2}", pair[0], pair[1], ratio(pair));
+            println!(
+                "round {round}: floor {:.2?}, encamp {:.2?}, ratio {:.2}",
+                pair[0],
+                pair[1],
+                ratio(pair)
+            );
             times[0].push(pair[0]);
             times[1].push(pair[1]);
         }
     }
-    let ratios: Vec<f64> = times[0].iter().zip(&times[1]).map(|(floor, encamp)| ratio([*floor, *encamp])).collect();
+    let ratios: Vec<f64> = times[0]
+        .iter()
+        .zip(&times[1])
+        .map(|(floor, encamp)| ratio([*floor, *encamp]))
+        .collect();
     println!(
         "{MACHINES} machines, up + exec + down, {rounds} paired rounds: floor {:.2?}, encamp {:.2?}, ratio {:.3} (medians)",
         median::of_times(&times[0]),

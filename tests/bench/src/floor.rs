@@ -21,10 +21,19 @@ pub(crate) async fn connect() -> Result<Docker, Failure> {
 /// Network, containers, start, one command each, removal, network.
 pub(crate) async fn round(docker: &Docker, round: usize) -> Result<(), Failure> {
     let network = format!("floor-{}-{round}", std::process::id());
-    docker.create_network(NetworkCreateRequest { name: network.clone(), ..Default::default() }).await?;
+    docker
+        .create_network(NetworkCreateRequest {
+            name: network.clone(),
+            ..Default::default()
+        })
+        .await?;
     let names: Vec<String> = (0..MACHINES).map(|machine| format!("{network}-{machine}")).collect();
     phase(&names, |name| create(docker, name, &network)).await?;
-    phase(&names, |name| async move { Ok(docker.start_container(name, None).await?) }).await?;
+    phase(
+        &names,
+        |name| async move { Ok(docker.start_container(name, None).await?) },
+    )
+    .await?;
     phase(&names, |name| exec(docker, name)).await?;
     phase(&names, |name| async move {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
@@ -35,8 +44,15 @@ pub(crate) async fn round(docker: &Docker, round: usize) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn phase<'a, F: Future<Output = Result<(), Failure>>>(names: &'a [String], call: impl Fn(&'a str) -> F) -> Result<(), Failure> {
-    stream::iter(names.iter().map(|name| call(name))).buffer_unordered(IN_FLIGHT).try_collect::<()>().await
+#[expect(clippy::future_not_send, reason = "it is as `Send` as the call that it is given")]
+async fn phase<'a, F: Future<Output = Result<(), Failure>>>(
+    names: &'a [String],
+    call: impl Fn(&'a str) -> F,
+) -> Result<(), Failure> {
+    stream::iter(names.iter().map(|name| call(name)))
+        .buffer_unordered(IN_FLIGHT)
+        .try_collect::<()>()
+        .await
 }
 
 async fn create(docker: &Docker, name: &str, network: &str) -> Result<(), Failure> {
@@ -44,8 +60,13 @@ async fn create(docker: &Docker, name: &str, network: &str) -> Result<(), Failur
     let body = ContainerCreateBody {
         image: Some(IMAGE.to_owned()),
         cmd: Some(vec!["sleep".into(), "600".into()]),
-        host_config: Some(HostConfig { network_mode: Some(network.to_owned()), ..Default::default() }),
-        networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
+        host_config: Some(HostConfig {
+            network_mode: Some(network.to_owned()),
+            ..Default::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(endpoints),
+        }),
         ..Default::default()
     };
     let options = CreateContainerOptionsBuilder::default().name(name).build();

@@ -1,5 +1,9 @@
 //! What encamp costs beside the calls that it cannot do without. Prints ratios; asserts nothing about time.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark prints its figures"
+)]
 
 mod camp;
 mod docker;

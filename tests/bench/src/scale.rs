@@ -17,11 +17,19 @@ pub(crate) async fn compare(sizes: &[usize]) -> Result<(), Failure> {
     let mut times: Vec<Duration> = Vec::new();
     for machines in sizes {
         let taken = once(*machines).await?;
-        println!("{machines} machines, up and down, SQLite store: {taken:.2?}, peak memory {} MiB", peak_mib().unwrap_or(0));
+        println!(
+            "{machines} machines, up and down, SQLite store: {taken:.2?}, peak memory {} MiB",
+            peak_mib().unwrap_or(0)
+        );
         times.push(taken);
     }
     if let [first, .., last] = times.as_slice() {
-        println!("t({}) / t({}) = {:.1}", sizes[sizes.len() - 1], sizes[0], last.as_secs_f64() / first.as_secs_f64());
+        println!(
+            "t({}) / t({}) = {:.1}",
+            sizes[sizes.len() - 1],
+            sizes[0],
+            last.as_secs_f64() / first.as_secs_f64()
+        );
     }
     Ok(())
 }
@@ -39,7 +47,12 @@ async fn once(machines: usize) -> Result<Duration, Failure> {
     let began = clock();
     let up = encamp.prepare_up(environment, Events::none()).await?.execute().await?;
     if !up.ready || world.machines().len() != machines {
-        return Err(format!("{} of {machines} machines: {:?}", world.machines().len(), up.errors.first()).into());
+        return Err(format!(
+            "{} of {machines} machines: {:?}",
+            world.machines().len(),
+            up.errors.first()
+        )
+        .into());
     }
     let disposal = encamp.down("bench", Events::none()).await?;
     if !disposal.is_clean() || !world.standing().is_empty() {
@@ -52,5 +65,9 @@ async fn once(machines: usize) -> Result<Duration, Failure> {
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib / 1024)
 }
