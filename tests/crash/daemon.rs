@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 pub(crate) const IMAGE: &str = "busybox:1.35";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+const RANGES_MAX: usize = 96;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -80,26 +82,39 @@ pub(crate) fn everything() -> Vec<Thing> {
     containers.chain(networks).chain(volumes).collect()
 }
 
-/// Makes a container of an image, with more labels, in no network, and starts it.
+/// Makes a container of an image, with more labels, in no network.
 pub(crate) fn container(name: &str, image: &str, labels: &Value) -> String {
     let body = json!({
         "Image": image, "Cmd": ["sleep", "3600"], "Labels": labels, "HostConfig": { "NetworkMode": "none" },
     });
-    let id = made(&format!("/containers/create?name={name}"), &body);
-    let (status, answer) = ask("POST", &format!("/containers/{id}/start"), None);
+    made(&format!("/containers/create?name={name}"), &body)
+}
+
+pub(crate) fn start(container: &str) {
+    let (status, answer) = ask("POST", &format!("/containers/{container}/start"), None);
     assert_eq!(status, 204, "{answer}");
-    id
 }
 
 /// Makes a network; none where this daemon refuses a second one of the same name.
 pub(crate) fn network(name: &str, labels: &Value) -> Option<String> {
-    let body = json!({ "Name": name, "CheckDuplicate": false, "Labels": labels });
-    let (status, answer) = ask("POST", "/networks/create", Some(&body));
-    match status {
-        201 => Some(text(&answer["Id"])),
-        409 => None,
-        _ => panic!("a network: {status} {answer}"),
+    // Ranges for documentation: the daemon's own pools are few, and machines need them.
+    static RANGES: AtomicUsize = AtomicUsize::new(0);
+    for _ in 0..RANGES_MAX {
+        let range = RANGES.fetch_add(1, Ordering::Relaxed) % RANGES_MAX;
+        let block = ["192.0.2", "198.51.100", "203.0.113"][range / 32];
+        let subnet = format!("{block}.{}/29", range % 32 * 8);
+        let body = json!({
+            "Name": name, "CheckDuplicate": false, "Labels": labels, "IPAM": { "Config": [{ "Subnet": subnet }] },
+        });
+        let (status, answer) = ask("POST", "/networks/create", Some(&body));
+        match status {
+            201 => return Some(text(&answer["Id"])),
+            409 => return None,
+            403 if answer.to_string().contains("overlaps") => {}
+            _ => panic!("a network: {status} {answer}"),
+        }
     }
+    panic!("all ranges of decoys are in use");
 }
 
 pub(crate) fn volume(name: &str, labels: &Value) {

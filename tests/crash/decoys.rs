@@ -10,7 +10,7 @@ use crate::installation::{Identity, Installation};
 pub(crate) struct Decoys {
     things: Vec<Thing>,
     image: String,
-    _other: Installation,
+    other: Installation,
 }
 
 impl Decoys {
@@ -30,12 +30,14 @@ impl Decoys {
         let mut decoys = Self {
             things: Vec::new(),
             image: format!("{tag}decoy:1"),
-            _other: other,
+            other,
         };
         // An image inherits its container's labels, and a container its image's.
         daemon::commit(&db.id, &format!("{tag}decoy"));
         let inherited = daemon::container(&format!("decoy-inherited-{tag}"), &decoys.image, &json!({}));
         let copied = daemon::container(&format!("decoy-copied-{tag}"), daemon::IMAGE, &db.labels);
+        daemon::start(&inherited);
+        daemon::start(&copied);
         let labelled = daemon::network(&format!("decoy-labelled-{tag}"), &network.labels);
         let named = daemon::network(&network.name, &json!({}));
         let kept = format!("decoy-volume-{tag}");
@@ -44,7 +46,7 @@ impl Decoys {
             .into_iter()
             .flatten()
             .collect();
-        let foreign = decoys._other.prefix();
+        let foreign = decoys.other.prefix();
         decoys.things = daemon::everything();
         decoys
             .things

@@ -1,4 +1,4 @@
-//! A small generator of its own, so that a seed means the same for ever (SplitMix64).
+//! A small generator of its own, so that a seed means the same for ever (`SplitMix64`).
 
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);

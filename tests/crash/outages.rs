@@ -1,12 +1,14 @@
 //! A daemon that stops answering in the middle, and connections that break.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::clock;
-use crate::files::{PAIR, single, with_task};
+use crate::daemon::Class;
+use crate::files::{PAIR, PAIR_NAME, single, with_task};
 use crate::installation::Installation;
 use crate::program::{Call, Ended, PATIENCE, Running};
-use crate::proxy::{Mode, Proxy, Trigger};
+use crate::proxy::{Fate, Mode, Proxy, Trigger};
 
 /// Short ones, so that a test does not wait for the patience of a user.
 const TIMEOUTS: [(&str, &str); 5] = [
@@ -18,7 +20,7 @@ const TIMEOUTS: [(&str, &str); 5] = [
 ];
 /// Within these a command gives up, whatever it still hoped for: each step has its time-out once to work and once to
 /// settle, and the disposal as much again.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn through(proxy: &Proxy, call: Call) -> Call {
     let call = call.env("DOCKER_HOST", proxy.host());
@@ -54,7 +56,7 @@ fn crash_silent_daemon_is_given_up() {
     outage(
         Trigger {
             text: "/containers/create",
-            forward: true,
+            fate: Fate::Sent,
             then: Mode::Silent,
         },
         "step create",
@@ -66,7 +68,7 @@ fn crash_silent_daemon_that_refuses_is_given_up() {
     outage(
         Trigger {
             text: "/start HTTP",
-            forward: false,
+            fate: Fate::Lost,
             then: Mode::Refusing,
         },
         "step start",
@@ -74,7 +76,7 @@ fn crash_silent_daemon_that_refuses_is_given_up() {
 }
 
 /// One machine, made past the proxy, and a command in it that has begun.
-fn exec<'a>(installation: &'a Installation, proxy: &Proxy, command: &str) -> Running {
+fn exec(installation: &Installation, proxy: &Proxy, command: &str) -> Running {
     let file = installation.write("one.toml", &single("one"));
     installation.call(&["up", &file]).well();
     let arguments = ["exec", "m", "-e", "one", "-T", "--", "sh", "-c", command];
@@ -135,5 +137,65 @@ fn crash_lost_exit_of_a_task_is_no_failure_of_it() {
     let ended = running.end();
     assert!(over.is_some() && ended.said().contains("lost"), "{ended}");
     assert_eq!(ended.code(), Some(3), "{ended}");
+    installation.is_empty();
+}
+
+/// A request that is on its way while everybody believes that all is over.
+const HELD: Trigger = Trigger {
+    text: "/containers/create",
+    fate: Fate::Held,
+    then: Mode::Well,
+};
+
+/// `up`, whose first create is on its way.
+fn held_up(installation: &Installation, proxy: &Proxy) -> Running {
+    let file = installation.write("pair.toml", PAIR);
+    proxy.on(HELD);
+    let running = installation
+        .call(&["up", &file])
+        .env("DOCKER_HOST", proxy.host())
+        .begin();
+    let held = clock::until(PATIENCE, || proxy.holds().then_some(()));
+    assert!(held.is_some(), "{}", running.end());
+    running
+}
+
+/// A machine that comes after its environment has gone is the sweep's.
+#[test]
+fn crash_late_create_is_swept() {
+    let installation = Installation::new();
+    let proxy = Proxy::new(installation.path());
+    let running = held_up(&installation, &proxy);
+    drop(running);
+    installation.down(PAIR_NAME);
+    installation.is_empty();
+
+    proxy.release();
+    let late = clock::until(PATIENCE, || installation.machine("db").ok());
+    assert!(late.is_some(), "the create was to arrive");
+    let ended = installation.call(&["gc"]).well();
+    assert!(ended.said().contains("destroyed"), "{ended}");
+    installation.is_empty();
+}
+
+/// A holder that was taken over finds it out before it does anything more.
+#[test]
+fn crash_taken_over_holder_is_fenced() {
+    let installation = Installation::new();
+    let proxy = Proxy::new(installation.path());
+    let first = held_up(&installation, &proxy);
+    // As where a lock does not hold: on a network's file system, or after somebody has tidied up by hand.
+    fs::remove_dir_all(installation.path().join("state/locks")).expect("the locks lie there");
+    let file = installation.write("pair.toml", PAIR);
+    installation.call(&["up", &file]).well();
+    let before = installation.standing();
+
+    proxy.release();
+    let first = first.end();
+    assert_ne!(first.code(), Some(0), "{first}");
+    assert!(first.said().contains("taken `pair` over"), "{first}");
+    assert_eq!(installation.standing(), before, "{first}");
+    assert_eq!(before.iter().filter(|thing| thing.class == Class::Container).count(), 2);
+    installation.down(PAIR_NAME);
     installation.is_empty();
 }

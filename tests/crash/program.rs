@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::clock;
 
 /// How long any command may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 const BUILD: &str = "cargo build --workspace --all-features";
 const SIGKILL: i32 = 9;

@@ -25,9 +25,19 @@ pub(crate) enum Mode {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trigger {
     pub(crate) text: &'static str,
-    /// Whether that request still reaches the daemon; its answer is lost.
-    pub(crate) forward: bool,
+    pub(crate) fate: Fate,
     pub(crate) then: Mode,
+}
+
+/// What becomes of that request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It reaches the daemon. Where the mode is not a good one, its answer is lost.
+    Sent,
+    /// Nobody ever sees it.
+    Lost,
+    /// It is on its way until [`Proxy::release`].
+    Held,
 }
 
 struct State {
@@ -35,6 +45,8 @@ struct State {
     trigger: Option<Trigger>,
     /// Both ends of what is open, to be closed from outside.
     open: Vec<UnixStream>,
+    /// A request that is on its way, and where to.
+    held: Option<(UnixStream, Vec<u8>)>,
     ended: bool,
 }
 
@@ -55,6 +67,7 @@ impl Proxy {
             mode: Mode::Well,
             trigger: None,
             open: Vec::new(),
+            held: None,
             ended: false,
         }));
         let first = bind(&path);
@@ -76,6 +89,18 @@ impl Proxy {
 
     pub(crate) fn mode(&self) -> Mode {
         lock(&self.state).mode
+    }
+
+    /// Whether a request is on its way.
+    pub(crate) fn holds(&self) -> bool {
+        lock(&self.state).held.is_some()
+    }
+
+    /// What is on its way arrives.
+    pub(crate) fn release(&self) {
+        let held = lock(&self.state).held.take();
+        let (mut daemon, bytes) = held.expect("a request is on its way");
+        daemon.write_all(&bytes).expect("the daemon takes it");
     }
 
     pub(crate) fn on(&self, trigger: Trigger) {
@@ -113,7 +138,7 @@ impl State {
     fn turn(&mut self, mode: Mode) {
         self.mode = mode;
         self.trigger = None;
-        if mode != Mode::Silent {
+        if mode == Mode::Refusing {
             self.close();
         }
     }
@@ -185,30 +210,28 @@ fn pump(mut from: UnixStream, mut to: UnixStream, state: &Shared, asks: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let bytes = &buffer[..count];
-        let mut pass = {
+        let passes = {
             let mut state = lock(state);
             let met = state
                 .trigger
                 .filter(|trigger| asks && holds(bytes, trigger.text.as_bytes()));
-            let passes = state.mode == Mode::Well && met.is_none_or(|trigger| trigger.forward);
+            let passes = state.mode == Mode::Well && met.is_none_or(|trigger| trigger.fate == Fate::Sent);
             if let Some(trigger) = met {
-                // Refusing closes both ends, so what still has to arrive goes first.
-                if passes && trigger.then == Mode::Refusing {
-                    let _ = to.write_all(bytes);
+                if trigger.fate == Fate::Held {
+                    state.held = to.try_clone().ok().map(|to| (to, bytes.to_vec()));
                 }
                 state.turn(trigger.then);
             }
             passes
         };
-        if lock(state).mode == Mode::Refusing {
-            pass = false;
-        }
-        if pass && to.write_all(bytes).is_err() {
+        if passes && to.write_all(bytes).is_err() {
             break;
         }
     }
-    // The other direction may still have something to say: only this one has ended.
-    let _ = to.shutdown(Shutdown::Write);
+    // What is held still has to arrive; else only this direction has ended.
+    if lock(state).held.is_none() {
+        let _ = to.shutdown(Shutdown::Write);
+    }
 }
 
 fn holds(bytes: &[u8], text: &[u8]) -> bool {

@@ -20,7 +20,9 @@ pub(super) fn tell(disposal: &Disposal, shared: &[String]) {
     }
     tell_left(&disposal.left);
     let left = remains(disposal);
-    output::result(&format!("{name}   {gone} gone in {took} · {left} · encamp gc tries again"));
+    output::result(&format!(
+        "{name}   {gone} gone in {took} · {left} · encamp gc tries again"
+    ));
 }
 
 /// What may still exist, where, why, and what to do.

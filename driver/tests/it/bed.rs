@@ -1,7 +1,7 @@
 //! A folder of its own for each test: home, state, environment file; and the program that is tested.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -123,8 +123,8 @@ impl Bed {
         self.ran(child)
     }
 
-    /// The program on a terminal of its own.
-    pub(crate) fn on_terminal(&self, arguments: &str, typed: &str) -> Ran {
+    /// The program on a terminal of its own; `typed` is typed once `shown` can be read there.
+    pub(crate) fn on_terminal(&self, arguments: &str, shown: &str, typed: &str) -> Ran {
         let mut command = Command::new("script");
         self.settle(&mut command);
         let line = format!(
@@ -132,15 +132,25 @@ impl Bed {
             env!("CARGO_BIN_EXE_encamp")
         );
         command.env("TERM", "xterm").args(["-qec", &line, "/dev/null"]);
-        let mut child = piped(&mut command)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("script is part of every Debian");
+        let spawned = piped(&mut command).stdin(Stdio::piped()).spawn();
+        let mut child = spawned.expect("script is part of every Debian");
         let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&said).contains(shown) {
+            match stdout.read(&mut chunk).expect("it can be read") {
+                0 => break,
+                read => said.extend_from_slice(&chunk[..read]),
+            }
+        }
         stdin.write_all(typed.as_bytes()).expect("it reads its input");
-        let ran = self.ran(child);
         drop(stdin);
-        ran
+        stdout.read_to_end(&mut said).expect("it can be read");
+        let ran = self.ran(child);
+        Ran {
+            stdout: self.plain(&said),
+            ..ran
+        }
     }
 
     pub(crate) fn run(&self, command: &mut Command) -> Ran {

@@ -14,7 +14,7 @@ fn up_changes_only_what_differs_and_down_leaves_nothing() {
     assert!(
         first
             .stdout
-            .contains("· lease until [CLOCK], then the next encamp gc ends it"),
+            .contains("· lease until [CLOCK], then the next encamp up, run or gc ends it"),
         "{first}"
     );
     assert!(first.stdout.ends_with("· encamp down ends it now\n"), "{first}");
@@ -68,7 +68,12 @@ fn a_machine_that_is_not_ready_is_explained() {
     let bed = Bed::with_docker();
     bed.write(
         "encamp.toml",
-        &pair("true").replace("exec sleep 600", "echo no config >&2; exit 4"),
+        &pair("true")
+            .replace("exec sleep 600", "sleep 1; echo no config >&2; exit 4")
+            .replace(
+                "env = { WEB",
+                "ready = [{ run = \"false\", within = \"20s\" }]\nenv = { WEB",
+            ),
     );
     let ran = bed.encamp(&["up"]).exits(3);
     for line in [

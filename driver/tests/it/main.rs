@@ -2,6 +2,8 @@
 
 mod bed;
 mod docker_exec;
+#[cfg(feature = "failpoints")]
+mod docker_failpoints;
 mod docker_run;
 mod docker_signals;
 mod docker_terminal;

@@ -146,9 +146,7 @@ impl Scene {
         let mut near = None;
         if story.verb == Verb::Down {
             well(self.call(Verb::Up), log)?;
-            if story.turn.is_multiple_of(4) {
-                near = Some(Near::of(&self.installation)?);
-            }
+            near = Some(Near::of(&self.installation)?);
         }
         let is_foreign = |thing: &Thing| decoys.has(thing) || near.as_ref().is_some_and(|near| near.has(thing));
         let mut told = None;

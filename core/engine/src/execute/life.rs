@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{
-    Addr, Class, Error, ErrorKind, Opened, Provider, Published, Report, Result, Retry, Target, Value, Verb,
+    Addr, Class, Error, ErrorKind, List, Opened, Provider, Published, Report, Result, Retry, Settle, Target, Value,
+    Verb,
 };
 use encamp_file::spec;
 use tokio::time::Instant;
@@ -369,14 +370,36 @@ impl<'a> Life<'a> {
             }
             // A destroy is harmless however often it is sent, so only the deadline ends it.
             Err(error) => {
-                let event = if error.retryable() == Retry::Never {
-                    Event::Refused
-                } else {
-                    Event::Lost
-                };
+                let refused = error.retryable() == Retry::Never;
+                // Something foreign stands under its name. It does not keep ours, which is not there, from being gone.
+                if refused && error.kind() == ErrorKind::Conflict && self.is_absent().await {
+                    self.failure = None;
+                    "absent from a complete listing, which shows something foreign under its name"
+                        .clone_into(&mut self.evidence);
+                    return Ok(Event::Removed);
+                }
                 self.failure = Some(error);
-                event
+                if refused { Event::Refused } else { Event::Lost }
             }
+        })
+    }
+
+    /// Whether a complete listing does not show it, although all that was ever sent must be visible by now.
+    async fn is_absent(&self) -> bool {
+        let camp = &self.session.camp;
+        let visibility = match settle::how(&*self.provider, self.row.class) {
+            Settle::Replay { .. } => Duration::ZERO,
+            Settle::Lookup { visibility, .. } => visibility,
+        };
+        let sent = self.row.last_sent.unwrap_or(self.row.updated);
+        if camp.clock.now() < sent.plus(visibility) {
+            return false;
+        }
+        let list = List::new(camp.controller.prefix()).of(self.row.environment.clone());
+        let keeps = self.provider.capabilities().keeps;
+        let listed = self.provider.list(&camp.read_cx(), list).await;
+        listed.is_ok_and(|listing| {
+            listing.covers(&self.row.site) && listing.find(&self.row.site, &self.row.stamp, keeps).is_none()
         })
     }
 

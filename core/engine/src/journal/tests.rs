@@ -81,7 +81,7 @@ fn holder() -> Holder {
     }
 }
 
-async fn stores() -> (tempfile::TempDir, Vec<Arc<dyn Journal>>) {
+fn stores() -> (tempfile::TempDir, Vec<Arc<dyn Journal>>) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Sqlite::open(&folder.path().join("store.db")).unwrap();
     (folder, vec![Arc::new(Memory::default()), Arc::new(sqlite)])
@@ -107,7 +107,7 @@ async fn taken(journal: &dyn Journal, id: &str, name: &str) -> Epoch {
 
 #[tokio::test]
 async fn a_name_lives_once() {
-    let (_folder, stores) = stores().await;
+    let (_folder, stores) = stores();
     for journal in stores {
         let epoch = taken(&*journal, IDS[0], "shop").await;
         let second = Op::Found(Box::new(environment(IDS[1], "shop")));
@@ -122,7 +122,7 @@ async fn a_name_lives_once() {
 
 #[tokio::test]
 async fn an_older_tenure_may_send_nothing() {
-    let (_folder, stores) = stores().await;
+    let (_folder, stores) = stores();
     for journal in stores {
         let old = taken(&*journal, IDS[0], "shop").await;
         let row = intent(IDS[0], "web", 1);
@@ -161,7 +161,7 @@ async fn an_older_tenure_may_send_nothing() {
 
 #[tokio::test]
 async fn who_is_not_wanted_yields_and_destroys_only() {
-    let (_folder, stores) = stores().await;
+    let (_folder, stores) = stores();
     for journal in stores {
         let epoch = taken(&*journal, IDS[0], "shop").await;
         let row = intent(IDS[0], "web", 1);
@@ -205,7 +205,7 @@ async fn who_is_not_wanted_yields_and_destroys_only() {
 
 #[tokio::test]
 async fn one_generation_lives_at_a_time() {
-    let (_folder, stores) = stores().await;
+    let (_folder, stores) = stores();
     for journal in stores {
         let epoch = taken(&*journal, IDS[0], "shop").await;
         let first = intent(IDS[0], "web", 1);
@@ -312,7 +312,7 @@ proptest! {
     fn the_twins_answer_and_keep_the_same(ops in prop::collection::vec((0u8..16, 0u8..16), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (_folder, stores) = stores().await;
+            let (_folder, stores) = stores();
             for (second, (choice, number)) in ops.iter().enumerate() {
                 let now = at(i64::try_from(second).unwrap());
                 let memory = stores[0].apply(op(*choice, *number), now).await.unwrap();
@@ -345,7 +345,7 @@ async fn several_connections_write_at_once() {
             }
         });
     }
-    let all = tokio::time::timeout(Duration::from_secs(60), tasks.join_all()).await;
+    let all = tokio::time::timeout(Duration::from_mins(1), tasks.join_all()).await;
     assert!(all.is_ok(), "a writer waits for ever");
     assert_eq!(Sqlite::open(&path).unwrap().environments().await.unwrap().len(), 200);
 }

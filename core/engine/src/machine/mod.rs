@@ -1,7 +1,7 @@
 //! The life of one object, machine or scope item, as a pure function.
 //!
 //! `transition(state, event)` gives the next state and the one effect to perform; the shell in
-//! [`execute`](crate::execute) performs it and answers with the next event. There is no clock, store or provider here.
+//! `execute` performs it and answers with the next event. There is no clock, store or provider here.
 
 mod effect;
 mod event;
