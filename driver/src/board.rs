@@ -93,7 +93,7 @@ impl Board {
             } => {
                 let row = self.row(machine, instance.as_str());
                 row.status = Some(*status);
-                row.detail = clean::line(detail);
+                row.detail = brief(*status, detail);
                 let took = Duration::from_millis(*millis);
                 row.began = moment::instant().checked_sub(took).unwrap_or_else(moment::instant);
                 row.took = matches!(status, Status::Ready | Status::Failed | Status::Gone).then_some(took);
@@ -170,6 +170,17 @@ impl Board {
 /// `test · contract`.
 pub(crate) fn label(stage: &str, task: &str) -> String {
     format!("{stage} · {task}")
+}
+
+/// What stands beside a status in one line; a failure is told in full at the end.
+pub(crate) fn brief(status: Status, detail: &str) -> String {
+    const SHOWN: usize = 80;
+    let detail = clean::short_ids(&clean::line(detail));
+    if status != Status::Failed || detail.chars().count() <= SHOWN {
+        return detail;
+    }
+    let cut: String = detail.chars().take(SHOWN).collect();
+    format!("{}…", cut.trim_end())
 }
 
 /// `pull 3.1 of 12.0 MB`, or what the carrier says.

@@ -213,12 +213,12 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
             .collect::<Vec<_>>()
     };
     let mut why = chain(error);
-    why.extend(
-        error
-            .context()
-            .filter(|(key, _)| !SHOWN_APART.contains(key))
-            .map(|(key, value)| format!("{key}: {value}")),
-    );
+    for (key, value) in error.context().filter(|(key, _)| !SHOWN_APART.contains(key)) {
+        let is_said = error.message().contains(value) || why.iter().any(|line| line.contains(value));
+        if !is_said {
+            why.push(format!("{key}: {value}"));
+        }
+    }
     if error.kind() == ErrorKind::Invalid && error.verb() == Some(Verb::Connect) {
         let named = |instance: &&Instance| error.provider().is_some_and(|name| name.as_str() == instance.name);
         let origins = scene
@@ -262,7 +262,7 @@ fn chain(error: &Error) -> Vec<String> {
 
 /// `up shop, web-0 and web-1 on `docker`, step create, after 3.1s`.
 fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
-    let mut parts = vec![match error.environment().or(scene.environment) {
+    let mut parts = vec![match scene.environment.or(error.environment()) {
         Some(environment) => format!("{} {environment}", scene.verb),
         None => scene.verb.to_owned(),
     }];
@@ -276,7 +276,7 @@ fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<Strin
         let step = if verb == Verb::Inspect { "ready" } else { verb.as_str() };
         parts.push(format!("step {step}"));
     }
-    if parts.len() == 1 && error.environment().or(scene.environment).is_none() {
+    if parts.len() == 1 && scene.environment.or(error.environment()).is_none() {
         // What was typed is all that is known, and whoever typed it knows it.
         return None;
     }

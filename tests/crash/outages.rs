@@ -140,17 +140,14 @@ fn crash_lost_exit_of_a_task_is_no_failure_of_it() {
     installation.is_empty();
 }
 
-/// A request that is on its way while everybody believes that all is over.
-const HELD: Trigger = Trigger {
-    text: "/containers/create",
-    fate: Fate::Held,
-    then: Mode::Well,
-};
-
-/// `up`, whose first create is on its way.
-fn held_up(installation: &Installation, proxy: &Proxy) -> Running {
+/// `up`, of which one request is on its way and stays there.
+fn held_up(installation: &Installation, proxy: &Proxy, text: &'static str) -> Running {
     let file = installation.write("pair.toml", PAIR);
-    proxy.on(HELD);
+    proxy.on(Trigger {
+        text,
+        fate: Fate::Held,
+        then: Mode::Well,
+    });
     let running = installation
         .call(&["up", &file])
         .env("DOCKER_HOST", proxy.host())
@@ -165,8 +162,7 @@ fn held_up(installation: &Installation, proxy: &Proxy) -> Running {
 fn crash_late_create_is_swept() {
     let installation = Installation::new();
     let proxy = Proxy::new(installation.path());
-    let running = held_up(&installation, &proxy);
-    drop(running);
+    drop(held_up(&installation, &proxy, "/containers/create"));
     installation.down(PAIR_NAME);
     installation.is_empty();
 
@@ -178,12 +174,27 @@ fn crash_late_create_is_swept() {
     installation.is_empty();
 }
 
+/// As long as a request for a network may still take effect, its absence proves nothing.
+#[test]
+fn crash_late_network_is_waited_for() {
+    let installation = Installation::new();
+    let proxy = Proxy::new(installation.path());
+    drop(held_up(&installation, &proxy, "/networks/create"));
+    let down = installation.call(&["down", "-e", PAIR_NAME]).begin();
+    let _ = clock::until(Duration::from_secs(3), || None::<()>);
+    proxy.release();
+    let ended = down.end();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    let _ = clock::until(Duration::from_secs(1), || None::<()>);
+    installation.is_empty();
+}
+
 /// A holder that was taken over finds it out before it does anything more.
 #[test]
 fn crash_taken_over_holder_is_fenced() {
     let installation = Installation::new();
     let proxy = Proxy::new(installation.path());
-    let first = held_up(&installation, &proxy);
+    let first = held_up(&installation, &proxy, "/containers/create");
     // As where a lock does not hold: on a network's file system, or after somebody has tidied up by hand.
     fs::remove_dir_all(installation.path().join("state/locks")).expect("the locks lie there");
     let file = installation.write("pair.toml", PAIR);

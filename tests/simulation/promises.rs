@@ -303,3 +303,19 @@ async fn a_replacement_waits_until_the_old_one_is_proved_to_be_gone() {
     assert!(report.ready, "{:?}", report.errors);
     assert!(bed.world.doubles().is_empty(), "{:?}", bed.world.doubles());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_up_of_which_nothing_came_leaves_no_row() {
+    let bed = bed(json!({}));
+    let report = up(
+        &bed,
+        vec![machine("web", json!({ "image": "any", "fail": ["prepare"] }))],
+    )
+    .await;
+    assert!(!report.ready);
+    assert!(
+        bed.camp.find("shop").await.unwrap().is_none(),
+        "nothing exists, so nothing is listed"
+    );
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+}

@@ -42,6 +42,7 @@ impl StateFolder {
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
+            refuse_foreign(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(failed(&path, "made private"))?;
         }
         for folder in ["locks", "environments"] {
@@ -107,6 +108,19 @@ impl StateFolder {
     }
 }
 
+/// A folder that others can read and that holds other things is not made private: it is somebody's for something else.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    let mut entries = fs::read_dir(path).map_err(failed(path, "read"))?;
+    if entries.next().is_none() || path.join("controller.json").exists() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!("{} is no state folder: it holds other files", path.display()),
+    )
+    .next_step("name a folder of its own with --state"))
+}
+
 /// The contents of a file that the first of several processes makes, whole and private, and nobody ever changes.
 fn made_once(path: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
     match fs::read(path) {
@@ -145,6 +159,16 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("owner.key")), 0o600);
+    }
+
+    #[test]
+    fn somebody_elses_folder_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.txt"), "").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let error = StateFolder::open(folder.path(), &SystemClock, &SystemEntropy).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use encamp::events::Event;
 use encamp::plan::Plan;
 
 use super::{Of, about_task, is_told, remains, task_label};
-use crate::board::label;
+use crate::board::{brief, label};
 use crate::{clean, moment, style};
 
 /// Milliseconds that would print as `0.0s`.
@@ -33,12 +33,13 @@ pub(super) fn of(event: &Event, of: Of, headline: impl Fn(&Plan, Time) -> Option
             } else {
                 format!("  {}", moment::took_millis(*millis))
             };
+            let detail = brief(*status, detail);
             let detail = if detail.is_empty() {
-                String::new()
+                detail
             } else {
                 format!("  {detail}")
             };
-            format!("{machine} {word}{took}{}", clean::line(&detail))
+            format!("{machine} {word}{took}{detail}")
         }),
         Event::TaskStarted {
             stage,

@@ -137,7 +137,7 @@ impl Scene {
             (Verb::Run, 1) => Some(self.installation.call(&["up", &self.other])),
             (Verb::Run, 3) => Some(self.installation.call(&["run", &self.other])),
             (Verb::Run, _) | (Verb::Down, 3) => Some(self.installation.call(&["gc"])),
-            (Verb::Up, 0 | 2) => Some(self.call(Verb::Up)),
+            (Verb::Up, 0 | 2) | (Verb::Down, 1) => Some(self.call(Verb::Up)),
             (Verb::Up | Verb::Down, _) => is_there().then(|| self.call(Verb::Down)),
         }
     }
@@ -153,8 +153,11 @@ impl Scene {
         if killed(self.call(story.verb).killed_at(&story.point), log)? {
             let before = self.standing(is_foreign);
             told = self.mend(story, log)?;
-            if story.verb == Verb::Up && story.turn.is_multiple_of(2) && told.is_some() {
-                self.has_converged(&before, &self.standing(is_foreign))?;
+            match (story.verb, story.turn % 4) {
+                (Verb::Up, 0 | 2) if told.is_some() => self.has_converged(&before, &self.standing(is_foreign))?,
+                // What the dead `down` wanted comes first, so that nothing need be what was there.
+                (Verb::Down, 1) if told.is_some() => self.has_converged(&[], &self.standing(is_foreign))?,
+                _ => {}
             }
         }
         self.end(log)?;

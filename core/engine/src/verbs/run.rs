@@ -52,6 +52,8 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     let clock = now();
     let began = camp.clock.now();
     tidy::tidy(camp, &events).await?;
+    // Before anything is made: a folder that cannot hold results is the caller's mistake.
+    let results = Results::open(options.out.as_deref(), camp.policy.keep_bytes)?;
     let session = camp.found(&spec, Purpose::Run, "run", events).await?;
     let mut report = RunReport {
         version: VERSION,
@@ -68,12 +70,7 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
         errors: Vec::new(),
         disposal: None,
     };
-    let results = Results::open(options.out.as_deref(), camp.policy.keep_bytes);
-    let worked = match &results {
-        Ok(results) => work(&session, &spec, &options, results, &mut report).await,
-        Err(error) => Err(error.clone()),
-    };
-    if let Err(error) = worked {
+    if let Err(error) = work(&session, &spec, &options, &results, &mut report).await {
         report.errors.push(error);
     }
     if options.stop.is_cancelled() {
@@ -88,9 +85,7 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     };
     finish(session, keep && !options.stop.is_cancelled(), &options, &mut report).await;
     report.millis = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if let Ok(results) = results
-        && let Err(error) = results.write(&report)
-    {
+    if let Err(error) = results.write(&report) {
         report.errors.push(error);
     }
     Ok(report)

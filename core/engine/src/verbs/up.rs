@@ -14,7 +14,7 @@ use crate::camp::{Camp, canonical};
 use crate::clock::{Lease, monotonic_now as now};
 use crate::events::{Event, Events};
 use crate::execute::{Raised, raise};
-use crate::journal::{EnvironmentRow, Op, Purpose};
+use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
 use crate::plan::Plan;
 use crate::report::MachineReport;
 use crate::session::Session;
@@ -215,7 +215,13 @@ impl Pending {
             interrupted: raised.interrupted,
             millis,
         };
-        session.release().await?;
+        let rows = session.camp.journal.intents(&session.row.id).await?;
+        if !report.ready && rows.iter().all(|row| row.state == IntentState::Gone) {
+            // Nothing came of it, so there is nothing to list, to keep or to take down.
+            session.record(Op::Dispose(session.epoch.clone())).await?;
+        } else {
+            session.release().await?;
+        }
         Ok(report)
     }
 }

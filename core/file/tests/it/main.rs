@@ -6,3 +6,4 @@ mod mutate;
 mod scale;
 mod texts;
 mod wrong;
+mod wrong_references;
