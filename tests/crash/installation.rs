@@ -145,12 +145,9 @@ impl Installation {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        // What has our name and not our labels is a decoy, which another guard removes.
-        for thing in self
-            .standing()
-            .iter()
-            .filter(|thing| !thing.label("encamp.controller").is_empty())
-        {
+        // A network with our name and not our labels is a decoy, which another guard removes.
+        let is_decoy = |thing: &Thing| thing.class == Class::Network && thing.label("encamp.controller").is_empty();
+        for thing in self.standing().iter().filter(|thing| !is_decoy(thing)) {
             thing.remove();
         }
     }

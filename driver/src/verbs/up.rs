@@ -131,10 +131,12 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     let now = now(report, board);
     let command = again(cx, args);
     if report.interrupted {
-        output::result(&format!(
-            "interrupted · {now} · `{command}` goes on, `encamp down{}` ends it",
-            of(cx, args, report)
-        ));
+        let then = if report.exists {
+            format!("`{command}` goes on, `encamp down{}` ends it", of(cx, args, report))
+        } else {
+            format!("`{command}` begins again")
+        };
+        output::result(&format!("interrupted · {now} · {then}"));
         return exit;
     }
     let first = report
@@ -147,11 +149,16 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     cx.tell_errors(&report.errors, &scene);
     let ready = report.machines.iter().filter(|machine| machine.ready).count();
     let took = moment::took_millis(report.millis);
-    let down = of(cx, args, report);
-    output::result(&format!(
-        "{ready} of {} ready after {took} · `{command}` goes on from here, `encamp down{down}` ends it",
-        words::count(report.machines.len(), "machine")
-    ));
+    let machines = words::count(report.machines.len(), "machine");
+    let then = if report.exists {
+        format!(
+            "`{command}` goes on from here, `encamp down{}` ends it",
+            of(cx, args, report)
+        )
+    } else {
+        format!("nothing exists, `{command}` tries again")
+    };
+    output::result(&format!("{ready} of {machines} ready after {took} · {then}"));
     exit
 }
 

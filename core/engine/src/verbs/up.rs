@@ -48,6 +48,8 @@ pub struct UpReport {
     pub ends: Time,
     /// Whether the infrastructure ends every machine at that time by itself.
     pub ends_by_itself: bool,
+    /// Whether anything of it may exist; where nothing came of it, it is not recorded any more.
+    pub exists: bool,
     /// Stopped by the user.
     pub interrupted: bool,
     /// How long it took.
@@ -203,7 +205,7 @@ impl Pending {
                 })
                 .await;
         }
-        let report = UpReport {
+        let mut report = UpReport {
             environment: session.row.name.clone(),
             id: session.row.id.to_string(),
             ready: raised.ready(),
@@ -213,12 +215,14 @@ impl Pending {
             outputs,
             ends,
             interrupted: raised.interrupted,
+            exists: true,
             millis,
         };
         let rows = session.camp.journal.intents(&session.row.id).await?;
         if !report.ready && rows.iter().all(|row| row.state == IntentState::Gone) {
             // Nothing came of it, so there is nothing to list, to keep or to take down.
             session.record(Op::Dispose(session.epoch.clone())).await?;
+            report.exists = false;
         } else {
             session.release().await?;
         }
