@@ -31,6 +31,7 @@ pub struct Pending {
 
 /// What `up` came to.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a word of the JSON")]
 pub struct UpReport {
     /// The environment's name.
     pub environment: String,
