@@ -31,7 +31,10 @@ pub struct Pending {
 
 /// What `up` came to.
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a word of the JSON")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each a word of the JSON"
+)]
 pub struct UpReport {
     /// The environment's name.
     pub environment: String,
