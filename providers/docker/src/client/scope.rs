@@ -86,7 +86,8 @@ impl Engine {
         if !stamp.matches(&volume.name, &volume.labels.clone().into_iter().collect()) {
             return Err(foreign("volume", stamp.key.as_str(), &volume.name));
         }
-        let data = json!({ "volume": volume.name });
+        // A machine that comes late makes the volume once more; with these it is found and removed again.
+        let data = json!({ "volume": volume.name, "labels": stamp.labels });
         Ok(Opened::new(volume.name, data))
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, NetworkingConfig, PortBinding, PortMap,
-    ResourcesUlimits,
+    ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
+    PortBinding, PortMap, ResourcesUlimits,
 };
 use encamp_core::{Create, Error, ErrorKind, PortSpec, Protocol, Publish, Result, Value, fill_late};
 
@@ -143,8 +143,8 @@ fn endpoint(create: &Create) -> EndpointSettings {
 }
 
 fn mount(create: &Create, volume: &Volume) -> Result<Mount> {
-    let (typ, source) = match &volume.source {
-        VolumeSource::Bind(folder) => (MountType::BIND, folder.clone()),
+    let (typ, source, volume_options) = match &volume.source {
+        VolumeSource::Bind(folder) => (MountType::BIND, folder.clone(), None),
         VolumeSource::Named { name, .. } => {
             let opened = volume.scope_name().and_then(|item| create.scope.get(&item));
             let opened = opened.ok_or_else(|| {
@@ -154,7 +154,13 @@ fn mount(create: &Create, volume: &Volume) -> Result<Mount> {
                 )
             })?;
             let name = opened.data.get("volume").and_then(Value::as_str).unwrap_or(&opened.id);
-            (MountType::VOLUME, name.to_owned())
+            let labels = opened.data.get("labels").cloned().map(serde_json::from_value);
+            let labels = labels.and_then(std::result::Result::ok);
+            let options = MountVolumeOptions {
+                labels,
+                ..MountVolumeOptions::default()
+            };
+            (MountType::VOLUME, name.to_owned(), Some(options))
         }
     };
     Ok(Mount {
@@ -162,6 +168,7 @@ fn mount(create: &Create, volume: &Volume) -> Result<Mount> {
         source: Some(source),
         target: Some(volume.path.clone()),
         read_only: Some(volume.read_only),
+        volume_options,
         ..Mount::default()
     })
 }
