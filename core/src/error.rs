@@ -92,6 +92,7 @@ struct Inner {
     verb: Option<Verb>,
     provider: Option<InstanceName>,
     environment: Option<String>,
+    environment_id: Option<String>,
     machine: Option<String>,
     context: Vec<(Cow<'static, str>, String)>,
     next_step: Option<String>,
@@ -108,6 +109,7 @@ impl Error {
             verb: None,
             provider: None,
             environment: None,
+            environment_id: None,
             machine: None,
             context: Vec::new(),
             next_step: None,
@@ -162,7 +164,14 @@ impl Error {
         self
     }
 
-    /// Says of which environment; the first one given stays.
+    /// Says the id of which environment, for where its name is not known; the first one given stays.
+    #[must_use]
+    pub fn of_environment_id(mut self, id: impl fmt::Display) -> Self {
+        self.0.environment_id.get_or_insert_with(|| id.to_string());
+        self
+    }
+
+    /// Says of which environment, by its name; the first one given stays.
     #[must_use]
     pub fn of_environment(mut self, environment: impl fmt::Display) -> Self {
         self.0.environment.get_or_insert_with(|| environment.to_string());
@@ -201,9 +210,9 @@ impl Error {
         self.0.provider.as_ref()
     }
 
-    /// Of which environment.
+    /// Of which environment: its name, else its id.
     pub fn environment(&self) -> Option<&str> {
-        self.0.environment.as_deref()
+        self.0.environment.as_deref().or(self.0.environment_id.as_deref())
     }
 
     /// Of which machine or scope item.
@@ -242,6 +251,7 @@ impl fmt::Debug for Error {
             verb,
             provider,
             environment,
+            environment_id,
             machine,
             context,
             next_step,
@@ -254,6 +264,7 @@ impl fmt::Debug for Error {
             .field("verb", verb)
             .field("provider", provider)
             .field("environment", environment)
+            .field("environment_id", environment_id)
             .field("machine", machine)
             .field("context", context)
             .field("next_step", next_step)
@@ -271,6 +282,11 @@ impl StdError for Error {
     }
 }
 
+/// What caused an error, the nearest first.
+fn causes<'a>(error: &'a (dyn StdError + 'a)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
 /// Prints an error and everything that caused it on one line, each level once.
 #[derive(Debug)]
 pub struct Report<'a>(pub &'a (dyn StdError + 'a));
@@ -279,14 +295,12 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = self.0.to_string();
         f.write_str(&last)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            let text = error.to_string();
+        for cause in causes(self.0) {
+            let text = cause.to_string();
             if !last.contains(&text) {
                 write!(f, ": {text}")?;
                 last = text;
             }
-            next = error.source();
         }
         Ok(())
     }
@@ -313,6 +327,8 @@ struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     environment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    environment_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     context: Vec<(String, String)>,
@@ -324,12 +340,6 @@ struct Wire {
 
 impl From<&Error> for Wire {
     fn from(error: &Error) -> Self {
-        let mut chain = Vec::new();
-        let mut next = StdError::source(error);
-        while let Some(cause) = next {
-            chain.push(cause.to_string());
-            next = cause.source();
-        }
         let Inner {
             kind,
             retry,
@@ -337,10 +347,11 @@ impl From<&Error> for Wire {
             verb,
             provider,
             environment,
+            environment_id,
             machine,
             context,
             next_step,
-            ..
+            source: _,
         } = &*error.0;
         Self {
             kind: *kind,
@@ -349,10 +360,11 @@ impl From<&Error> for Wire {
             verb: *verb,
             provider: provider.clone(),
             environment: environment.clone(),
+            environment_id: environment_id.clone(),
             machine: machine.clone(),
             context: context.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
             next_step: next_step.clone(),
-            chain,
+            chain: causes(error).map(ToString::to_string).collect(),
         }
     }
 }
@@ -369,6 +381,7 @@ impl From<Wire> for Error {
             verb: wire.verb,
             provider: wire.provider,
             environment: wire.environment,
+            environment_id: wire.environment_id,
             machine: wire.machine,
             context: wire.context.into_iter().map(|(k, v)| (k.into(), v)).collect(),
             next_step: wire.next_step,

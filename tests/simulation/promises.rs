@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use encamp_core::memory::Foreign;
 use encamp_core::{Class, Create, Cx, Generation, InstanceName, Name, Phase, Site, Ticket, Token, Verb};
-use encamp_engine::UpReport;
 use encamp_engine::events::Events;
 use encamp_engine::identity::{Object, Particulars, freeze};
 use encamp_engine::journal::{Journal, Memory};
-use encamp_file::spec::{Condition, Environment, Machine, Probe};
+use encamp_engine::{RunOptions, UpReport};
+use encamp_file::spec::{Command, Condition, Environment, Machine, On, Probe, Stage, Task};
 use encamp_file::text::{Text, Tree};
 use serde_json::json;
 
@@ -106,6 +106,52 @@ async fn what_cannot_be_listed_is_not_disposed_of() {
     assert!(swept.is_clean(), "{swept:?}");
     assert!(bed.world.machines().is_empty());
     assert!(bed.camp.find("shop").await.unwrap().is_none());
+}
+
+/// Two phases and a listing each have their own retries; who types `down` waits for one deadline.
+#[tokio::test(start_paused = true)]
+async fn a_disposal_ends_by_its_own_deadline() {
+    let bed = bed(json!({ "network": true }));
+    assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
+    bed.world.cut_off(&site());
+    let began = tokio::time::Instant::now();
+    let disposal = bed.camp.down("shop", Events::none()).await.unwrap();
+    assert!(!disposal.is_clean());
+    let policy = &bed.camp.policy;
+    let longest = policy.down + policy.change + policy.settle;
+    assert!(began.elapsed() <= longest, "{:?} of {longest:?}", began.elapsed());
+}
+
+/// R10: each changing command, `down` too.
+#[tokio::test(start_paused = true)]
+async fn a_down_disposes_of_what_is_due() {
+    let bed = bed(json!({}));
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    let mut other = environment(vec![plain("db")]);
+    other.name = name("other");
+    let pending = bed.camp.prepare_up(other, Events::none()).await.unwrap();
+    assert!(pending.execute().await.unwrap().ready);
+    tokio::time::advance(Duration::from_hours(2)).await;
+    let disposal = bed.camp.down("shop", Events::none()).await.unwrap();
+    assert!(disposal.is_clean(), "{disposal:?}");
+    assert!(bed.camp.find("other").await.unwrap().is_none(), "its lease has ended");
+    assert!(bed.world.machines().is_empty());
+}
+
+/// A task that never ran has not failed: the way to it has.
+#[tokio::test(start_paused = true)]
+async fn a_refused_command_is_the_providers_failure() {
+    let bed = bed(json!({ "without": ["exec"] }));
+    let mut shop = environment(vec![plain("web")]);
+    let task = Task::new(
+        name("t"),
+        On::Machines(name("web")),
+        Command::Argv(vec![Text::literal("true")]),
+    );
+    shop.stages = vec![Stage::new(name("s"), vec![task])];
+    let report = bed.camp.run(shop, RunOptions::default(), Events::none()).await.unwrap();
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    assert!(bed.world.machines().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

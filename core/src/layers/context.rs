@@ -32,7 +32,7 @@ impl Facts {
     fn add(&self, error: Error) -> Error {
         let mut error = error.at(self.verb).of_provider(&self.provider);
         if let Some(environment) = &self.about.environment {
-            error = error.of_environment(environment);
+            error = error.of_environment_id(environment);
         }
         if let Some(machine) = &self.about.machine {
             error = error.of_machine(machine);

@@ -48,7 +48,7 @@ impl State {
         let request = frozen(a)?;
         let place = (&a.stamp, &a.site);
         if let Some(number) = self.already(now, deed, place, deed.settings.machines, &request, fate.late.is_some())?
-            && let Some(thing) = self.things.get(&number)
+            && let Some(thing) = self.things.get(number)
         {
             let created = Created::new(thing.id.clone(), thing.phase(now)).adopted();
             self.note(now, deed, What::Adopted { id: created.id.clone() });
@@ -77,7 +77,7 @@ impl State {
             self.end(now, number, Some(deed));
             return Err(error);
         }
-        let thing = self.things.get(&number);
+        let thing = self.things.get(number);
         let created = thing.map(|thing| Created::new(thing.id.clone(), thing.phase(now)));
         created.ok_or_else(|| Error::new(ErrorKind::Internal, "the machine is not where it was put"))
     }
@@ -94,15 +94,15 @@ impl State {
             let things = self.things.values();
             things.filter(|thing| thing.exists() && thing.class == Class::Machine)
         };
-        let at_most = |most: Option<u32>, count: usize| most.is_none_or(|most| count < most as usize);
-        let here = machines().filter(|thing| thing.site == *site).count();
-        if table.fails(Fail::Capacity) || no_capacity || !at_most(deed.settings.capacity, here) {
+        let full = |most: Option<u32>, counts: &dyn Fn(&&Thing) -> bool| {
+            most.is_some_and(|most| machines().filter(|thing| counts(thing)).count() >= most as usize)
+        };
+        let full_here = full(deed.settings.capacity, &|thing| thing.site == *site);
+        if table.fails(Fail::Capacity) || no_capacity || full_here {
             return Err(Error::new(ErrorKind::Capacity, "the site has no room for this machine").with("site", site));
         }
-        let of_instance = machines()
-            .filter(|thing| thing.provider.as_ref() == Some(&deed.provider))
-            .count();
-        if table.fails(Fail::Quota) || !at_most(deed.settings.quota, of_instance) {
+        let of_instance = |thing: &&Thing| thing.provider.as_ref() == Some(&deed.provider);
+        if table.fails(Fail::Quota) || full(deed.settings.quota, &of_instance) {
             return Err(Error::new(ErrorKind::Quota, "the account may not have more machines")
                 .next_step("raise `quota` in the settings of this provider"));
         }
@@ -150,11 +150,9 @@ impl State {
     }
 
     fn item(&self, site: &Site, id: &str) -> Option<Volume> {
-        let mut things = self
-            .things
-            .values()
-            .filter(|thing| thing.exists() && thing.site == *site && thing.id == id);
-        things.find_map(|thing| match &thing.body {
+        let things = self.things.of_id(id);
+        let mut things = things.filter(|(_, thing)| thing.exists() && thing.site == *site);
+        things.find_map(|(_, thing)| match &thing.body {
             Body::Item(volume) => Some(Arc::clone(volume)),
             _ => None,
         })
@@ -162,11 +160,9 @@ impl State {
 
     /// The files of a snapshot; nothing where the image is any other name.
     fn image(&self, site: &Site, id: &str) -> Tree {
-        let mut things = self
-            .things
-            .values()
-            .filter(|thing| thing.exists() && thing.site == *site && thing.id == id);
-        let tree = things.find_map(|thing| match &thing.body {
+        let things = self.things.of_id(id);
+        let mut things = things.filter(|(_, thing)| thing.exists() && thing.site == *site);
+        let tree = things.find_map(|(_, thing)| match &thing.body {
             Body::Image(tree) => Some(tree.clone()),
             _ => None,
         });
@@ -176,7 +172,7 @@ impl State {
     /// Starts the main process of a machine that has none.
     fn boot(&mut self, now: Instant, number: Number) -> Result<()> {
         self.ports_are_free(number)?;
-        let Some(machine) = self.things.get_mut(&number).and_then(Thing::machine_mut) else {
+        let Some(machine) = self.things.get_mut(number).and_then(Thing::machine_mut) else {
             return Ok(());
         };
         let run = Run::default();
@@ -211,9 +207,12 @@ impl State {
                 Publish::Free | Publish::Inside => None,
             })
         }
-        let Some(thing) = self.things.get(&number) else {
+        let Some(thing) = self.things.get(number) else {
             return Ok(());
         };
+        if thing.machine().and_then(|machine| fixed(machine).next()).is_none() {
+            return Ok(());
+        }
         let others = self
             .things
             .iter()
@@ -237,7 +236,7 @@ impl State {
             return Err(gone(a));
         }
         for number in ours {
-            let thing = self.things.get(&number);
+            let thing = self.things.get(number);
             let (phase, id) = thing.map(|thing| (thing.phase(now), thing.id.clone())).unzip();
             match phase {
                 Some(Phase::Held | Phase::Stopped) => {
@@ -258,7 +257,7 @@ impl State {
             return Err(gone(&a.target));
         }
         for number in ours {
-            let Some(thing) = self.things.get_mut(&number) else {
+            let Some(thing) = self.things.get_mut(number) else {
                 continue;
             };
             let id = thing.id.clone();
@@ -278,7 +277,7 @@ impl State {
             return Err(gone(&a.target));
         }
         for number in ours {
-            let Some(thing) = self.things.get_mut(&number) else {
+            let Some(thing) = self.things.get_mut(number) else {
                 continue;
             };
             let id = thing.id.clone();

@@ -17,7 +17,7 @@ impl State {
             number
         } else {
             let ours = self.mine(now, deed, &a.target, Class::Machine)?;
-            let machine = ours.first().and_then(|number| self.things.get(number)?.machine());
+            let machine = ours.first().and_then(|number| self.things.get(*number)?.machine());
             let machine = machine.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such machine"))?;
             let made = Made {
                 class: Class::Image,
@@ -28,7 +28,7 @@ impl State {
         };
         let id = self
             .things
-            .get(&number)
+            .get(number)
             .map(|thing| thing.id.clone())
             .unwrap_or_default();
         Ok(Image::new(site.clone(), id, a.name.clone()))

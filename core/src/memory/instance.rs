@@ -219,7 +219,7 @@ async fn no_answer(cx: &Cx, hangs: bool) -> Error {
 
 fn inside(state: &State, now: Instant, deed: &Deed, target: &Target) -> Result<(Arc<Inside>, Run)> {
     let ours = state.mine(now, deed, target, Class::Machine)?;
-    let thing = ours.first().and_then(|number| state.things.get(number));
+    let thing = ours.first().and_then(|number| state.things.get(*number));
     let thing = thing.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such machine"))?;
     let phase = thing.phase(now);
     match thing.machine().map(|machine| (machine, &machine.stage)) {

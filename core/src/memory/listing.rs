@@ -51,7 +51,8 @@ impl State {
 
     /// One look at a machine; gone where nothing that carries the stamp is to be seen.
     pub(super) fn inspect(&self, now: Instant, settings: &Settings, a: &Target) -> Observed {
-        let mut seen = self.things.values().filter(|thing| {
+        // Whatever the carrier keeps of a stamp, it keeps the key.
+        let mut seen = self.things.of_key(a.stamp.key.as_str()).filter(|(_, thing)| {
             let known = a.id.as_deref() == Some(thing.id.as_str());
             thing.class == Class::Machine
                 && thing.site == a.site
@@ -59,7 +60,7 @@ impl State {
                 && thing.carries(&a.stamp, settings.keeps)
         });
         match seen.next_back() {
-            Some(thing) => observed(thing, now, settings),
+            Some((_, thing)) => observed(thing, now, settings),
             None => Observed::new(Phase::Gone, a.id.clone().unwrap_or_default(), Access::None),
         }
     }

@@ -34,6 +34,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod thing;
+mod things;
 mod world;
 
 pub use foreign::Foreign;

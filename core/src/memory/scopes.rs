@@ -33,7 +33,7 @@ impl State {
         };
         let id = self
             .things
-            .get(&number)
+            .get(number)
             .map(|thing| thing.id.clone())
             .unwrap_or_default();
         if already.is_some() {
@@ -47,7 +47,7 @@ impl State {
         let ours = self.mine(now, deed, a, Class::Scope)?;
         let ids: Vec<String> = ours
             .iter()
-            .filter_map(|number| Some(self.things.get(number)?.id.clone()))
+            .filter_map(|number| Some(self.things.get(*number)?.id.clone()))
             .collect();
         let machines = self
             .things

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::history::{Entry, What};
 use super::settings::{Settings, Settling};
 use super::thing::{Body, Thing};
+use super::things::Things;
 use crate::layers::Draw;
 use crate::{Class, Error, ErrorKind, Exit, InstanceName, Result, Site, Stamp, Target, Time, Verb, label};
 
@@ -38,7 +39,7 @@ impl fmt::Debug for Pending {
 pub(super) struct State {
     pub(super) seed: u64,
     pub(super) clock: Arc<Clock>,
-    pub(super) things: BTreeMap<Number, Thing>,
+    pub(super) things: Things,
     pub(super) history: Vec<Entry>,
     /// Which thing a token made, and when; for carriers that remember tokens.
     pub(super) tokens: BTreeMap<(Site, String), (Number, Instant)>,
@@ -66,7 +67,7 @@ impl State {
         Self {
             seed,
             clock,
-            things: BTreeMap::new(),
+            things: Things::default(),
             history: Vec::new(),
             tokens: BTreeMap::new(),
             down: BTreeSet::new(),
@@ -154,10 +155,11 @@ impl State {
     /// What stands under a key, as far as the provider can see.
     fn standing(&self, now: Instant, site: &Site, key: &str, settling: Settling) -> Vec<Number> {
         let sees_all = Self::keys_are_unique(settling);
-        let things = self.things.iter().filter(|(_, thing)| {
-            thing.exists() && thing.site == *site && thing.key == key && (sees_all || thing.listed(now))
-        });
-        things.map(|(number, _)| *number).collect()
+        let things = self
+            .things
+            .of_key(key)
+            .filter(|(_, thing)| thing.exists() && thing.site == *site && (sees_all || thing.listed(now)));
+        things.map(|(number, _)| number).collect()
     }
 
     /// The thing that a request has made already, or the conflict with what stands in its place. A late request looks
@@ -175,7 +177,7 @@ impl State {
             && let Some((number, at)) = self.tokens.get(&(site.clone(), stamp.token.to_string()))
             && *at + life.0 > now
         {
-            return match self.things.get(number) {
+            return match self.things.get(*number) {
                 Some(thing) if thing.request == *frozen => Ok(Some(*number)),
                 _ => Err(Error::new(
                     ErrorKind::Conflict,
@@ -194,7 +196,7 @@ impl State {
             return Ok(Some(*first));
         }
         let same = standing.iter().find(|number| {
-            self.things.get(number).is_some_and(|thing| {
+            self.things.get(**number).is_some_and(|thing| {
                 stamp.matches(&thing.key, &thing.labels)
                     && thing.token == stamp.token.as_str()
                     && thing.request == *frozen
@@ -219,14 +221,14 @@ impl State {
         if let Some(id) = target.id.as_deref() {
             let by_id = self
                 .things
-                .iter()
-                .filter(|(_, thing)| thing.exists() && thing.site == target.site && thing.id == id);
-            named.extend(by_id.map(|(number, _)| *number));
+                .of_id(id)
+                .filter(|(_, thing)| thing.exists() && thing.site == target.site);
+            named.extend(by_id.map(|(number, _)| number));
         }
         named.sort_unstable();
         named.dedup();
         let (ours, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|number| {
-            self.things.get(number).is_some_and(|thing| {
+            self.things.get(*number).is_some_and(|thing| {
                 (thing.class == Class::Scope) == (class == Class::Scope)
                     && thing.carries(&target.stamp, deed.settings.keeps)
             })
@@ -243,11 +245,7 @@ impl State {
     /// Puts a new thing into the world.
     pub(super) fn make(&mut self, now: Instant, deed: &Deed, (stamp, site): (&Stamp, &Site), made: Made) -> Number {
         let number = self.number();
-        let nth = self
-            .things
-            .values()
-            .filter(|thing| thing.key == stamp.key.as_str())
-            .count();
+        let nth = self.things.of_key(stamp.key.as_str()).count();
         let draw = Draw::seeded(self.seed)
             .text(site.as_str())
             .text(stamp.key.as_str())
@@ -294,7 +292,7 @@ impl State {
 
     /// Ends a thing now. Says whether it was there.
     pub(super) fn end(&mut self, now: Instant, number: Number, deed: Option<&Deed>) -> bool {
-        let Some(thing) = self.things.get_mut(&number).filter(|thing| thing.exists()) else {
+        let Some(thing) = self.things.get_mut(number).filter(|thing| thing.exists()) else {
             return false;
         };
         thing.ended_at = Some(now);
@@ -315,7 +313,7 @@ impl State {
         self.schedule(at, move |state, now| {
             let due = state
                 .things
-                .get(&number)
+                .get(number)
                 .and_then(Thing::machine)
                 .and_then(|machine| machine.expires);
             if due == Some(expires) {
@@ -331,7 +329,7 @@ impl State {
         }
         let Some(thing) = self
             .things
-            .get_mut(&number)
+            .get_mut(number)
             .filter(|thing| thing.exists() && !thing.ending)
         else {
             return false;

@@ -259,8 +259,8 @@ impl World {
     /// Ends the main process of a machine. Says whether there was one.
     pub fn end_main_process(&self, id: &str, exit: &Exit) -> bool {
         self.with(|state, _| {
-            let mut machines = state.things.values().filter(|thing| thing.exists() && thing.id == id);
-            let machine = machines.find_map(Thing::machine);
+            let mut machines = state.things.of_id(id).filter(|(_, thing)| thing.exists());
+            let machine = machines.find_map(|(_, thing)| thing.machine());
             machine.is_some_and(|machine| {
                 machine.end_run(exit.clone());
                 matches!(machine.stage, Stage::Up { .. })
@@ -271,11 +271,10 @@ impl World {
     /// Removes a thing by another hand than ours. Says whether it was there.
     pub fn snatch(&self, id: &str) -> bool {
         self.with(|state, now| {
-            let mut things = state
+            let number = state
                 .things
-                .iter()
-                .filter(|(_, thing)| thing.exists() && thing.id == id);
-            let number = things.next().map(|(number, _)| *number);
+                .of_id(id)
+                .find_map(|(number, thing)| thing.exists().then_some(number));
             number.is_some_and(|number| state.end(now, number, None))
         })
     }

@@ -45,9 +45,9 @@ pub(crate) async fn dispose(session: &Session) -> Result<Disposal> {
         .partition(|row| row.class == Class::Machine);
 
     let mut left = Vec::new();
-    let machines = lower(session, &reached, machines, &mut left).await?;
+    let machines = lower(session, &reached, machines, began, &mut left).await?;
     // Networks and volumes are in use as long as a machine is there.
-    let items = lower(session, &reached, items, &mut left).await?;
+    let items = lower(session, &reached, items, began, &mut left).await?;
     for (site, instance) in sites {
         confirm(session, &reached, &site, &instance, began, &mut left).await?;
     }
@@ -67,10 +67,16 @@ pub(crate) async fn dispose(session: &Session) -> Result<Disposal> {
 }
 
 /// Brings all `rows` down at the same time; the provider's limit layer bounds how many.
-async fn lower(session: &Session, reached: &Reached, rows: Vec<IntentRow>, left: &mut Vec<Left>) -> Result<usize> {
+async fn lower(
+    session: &Session,
+    reached: &Reached,
+    rows: Vec<IntentRow>,
+    began: Instant,
+    left: &mut Vec<Left>,
+) -> Result<usize> {
     let mut lives: FuturesUnordered<_> = rows
         .into_iter()
-        .map(|row| Box::pin(lower_one(session, reached, row)))
+        .map(|row| Box::pin(lower_one(session, reached, row, began)))
         .collect();
     let mut gone = 0;
     while let Some(lived) = lives.next().await {
@@ -82,7 +88,8 @@ async fn lower(session: &Session, reached: &Reached, rows: Vec<IntentRow>, left:
     Ok(gone)
 }
 
-pub(crate) async fn lower_one(session: &Session, reached: &Reached, row: IntentRow) -> Result<Lived> {
+/// Brings one object down, within the patience that began to run at `began`.
+pub(crate) async fn lower_one(session: &Session, reached: &Reached, row: IntentRow, began: Instant) -> Result<Lived> {
     // What was never sent needs no provider to be gone.
     if row.state == IntentState::Planned {
         let (epoch, intent) = (session.epoch.clone(), row.reference());
@@ -106,7 +113,11 @@ pub(crate) async fn lower_one(session: &Session, reached: &Reached, row: IntentR
         })
         .await;
     match provider {
-        Ok(provider) => Life::new(session, provider, None, row, Goal::Down).live().await,
+        Ok(provider) => {
+            Life::since(began, session, provider, None, row, Goal::Down)
+                .live()
+                .await
+        }
         Err(error) => {
             // The destroyer's claim is durable even where its provider is out of reach.
             let (epoch, intent) = (session.epoch.clone(), row.reference());

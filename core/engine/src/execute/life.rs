@@ -61,6 +61,18 @@ impl<'a> Life<'a> {
         row: IntentRow,
         goal: Goal,
     ) -> Self {
+        Self::since(now(), session, provider, spec, row, goal)
+    }
+
+    /// One whose patience began to run earlier: that of the command that it is a part of.
+    pub(crate) fn since(
+        began: Instant,
+        session: &'a Session,
+        provider: Arc<dyn Provider>,
+        spec: Option<&'a spec::Machine>,
+        row: IntentRow,
+        goal: Goal,
+    ) -> Self {
         let policy = &session.camp.policy;
         let patience = match goal {
             Goal::Up => policy.create,
@@ -68,15 +80,14 @@ impl<'a> Life<'a> {
         };
         // Settling by looking has to outlast the request's own life.
         let bounds = settle::bounds(settle::how(&*provider, row.class));
-        let now = now();
         Self {
             session,
             provider,
             spec,
             row,
             goal,
-            deadline: now + patience.max(bounds + policy.check),
-            began: now,
+            deadline: began + patience.max(bounds + policy.check),
+            began: now(),
             pause: policy.pause.0,
             sends: 0,
             failure: None,

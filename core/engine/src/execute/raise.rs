@@ -112,7 +112,7 @@ impl Raising<'_> {
             .iter()
             .filter(|step| step.action == Action::Destroy)
             .filter_map(|step| self.newest(Class::Machine, &step.machine))
-            .map(|row| Box::pin(lower_one(self.session, &self.reached, row.clone())))
+            .map(|row| Box::pin(lower_one(self.session, &self.reached, row.clone(), now())))
             .collect();
         let mut coming: FuturesUnordered<_> = self
             .spec
@@ -197,11 +197,10 @@ impl Raising<'_> {
                     Some(error.of_machine(&machine.name).of_environment(&self.session.row.name)),
                 )
             }
-            Brought::Waited(text) => (
-                self.newest(Class::Machine, machine.name.as_str()).cloned(),
-                Some(text),
-                None,
-            ),
+            Brought::Waited(row, text) => {
+                let recorded = || self.newest(Class::Machine, machine.name.as_str()).cloned();
+                (row.map(|row| *row).or_else(recorded), Some(text), None)
+            }
         };
         let ready = failure.is_none();
         // A run fails as a whole, so what is still on its way stops.
@@ -303,7 +302,7 @@ impl Raising<'_> {
             };
             for candidate in candidates.iter() {
                 if self.session.stop.is_cancelled() {
-                    return Ok(Brought::Waited("stopped before it was created".into()));
+                    return Ok(Brought::Waited(None, "stopped before it was created".into()));
                 }
                 match self
                     .attempt(machine, instance, &provider, candidate, &mut generation, &mut old)
@@ -348,7 +347,7 @@ impl Raising<'_> {
         // Two generations would share a name, a fixed port and a volume, so the old one goes first; it stays where the
         // new one cannot even be prepared.
         if let Some(row) = old.take() {
-            let lived = lower_one(self.session, &self.reached, row.clone()).await?;
+            let lived = lower_one(self.session, &self.reached, row.clone(), now()).await?;
             if lived.state != State::Gone {
                 return Ok(Attempt::Done(Brought::of(lived)));
             }
@@ -461,12 +460,13 @@ impl Raising<'_> {
             let mut word = word.subscribe();
             let ready = tokio::select! {
                 word = word.wait_for(Option::is_some) => word.is_ok_and(|word| *word == Some(true)),
-                () = self.session.stop.cancelled() => return Some(Brought::Waited(format!("stopped while it waited for {other}"))),
+                () = self.session.stop.cancelled() => return Some(Brought::Waited(None, format!("stopped while it waited for {other}"))),
             };
             if !ready {
-                return Some(Brought::Waited(format!(
-                    "it waited for {other}, which did not become ready"
-                )));
+                return Some(Brought::Waited(
+                    None,
+                    format!("it waited for {other}, which did not become ready"),
+                ));
             }
         }
         None
@@ -477,8 +477,8 @@ impl Raising<'_> {
 enum Brought {
     Ready(Box<IntentRow>),
     Failed(Option<Box<IntentRow>>, Error),
-    /// It never got its turn; the reason is another machine or the user.
-    Waited(String),
+    /// It was not finished; the reason is another machine or the user.
+    Waited(Option<Box<IntentRow>>, String),
 }
 
 enum Attempt {
@@ -499,7 +499,7 @@ impl Brought {
                 failure: Some(error),
                 ..
             } => Self::Failed(Some(Box::new(row)), error),
-            Lived { failure: None, .. } => Self::Waited("stopped before it was ready".into()),
+            Lived { row, failure: None, .. } => Self::Waited(Some(Box::new(row)), "stopped before it was ready".into()),
         }
     }
 }

@@ -10,10 +10,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
 use super::Staging;
-use super::machine::Teller;
+use super::machine::{Teller, last_lines};
 use super::task::Ran;
 use crate::events::Stream;
-use crate::inside::LAST_LINES;
 use crate::ready;
 
 /// How long a command that is over its time has to end by itself.
@@ -64,13 +63,11 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let speaking = async {
-        let (mut out, err) = tokio::join!(
+        let (out, err) = tokio::join!(
             teller.lines(stdout, Stream::Stdout),
             teller.lines(stderr, Stream::Stderr)
         );
-        out.extend(err);
-        out.drain(..out.len().saturating_sub(LAST_LINES));
-        out
+        last_lines(out, err)
     };
     let mut speaking = std::pin::pin!(speaking);
     let ended = tokio::select! {
@@ -84,12 +81,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
         }
     };
     match ended {
-        Ok((tail, Ok(status))) => Ran {
-            exit: Some(exit_of(status)),
-            failure: None,
-            tail,
-            interrupted: false,
-        },
+        Ok((tail, Ok(status))) => Ran::exited(exit_of(status), tail),
         Ok((tail, Err(error))) => Ran {
             tail,
             ..Ran::failed(format!("its end was not seen: {error}"))
@@ -100,17 +92,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
             signal(Signal::KILL);
             let _ = tokio::time::timeout(TERM, child.wait()).await;
             let tail = tokio::time::timeout(TERM, speaking).await.unwrap_or_default();
-            let failure = if interrupted {
-                "it was stopped".to_owned()
-            } else {
-                format!("it did not end within {:?}", task.timeout)
-            };
-            Ran {
-                exit: None,
-                failure: Some(failure),
-                tail,
-                interrupted,
-            }
+            Ran::ended(interrupted, task.timeout, tail)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use encamp_core::{Cx, Env, Exec, Exit, Process, Report, Signal, Target, Verb};
+use encamp_core::{Cx, Env, Exec, Process, Signal, Target, Verb};
 use encamp_file::spec::{Stage, Task};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
@@ -30,12 +30,12 @@ pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, place
     };
     let provider = match staging.provider_of(row).await {
         Ok(provider) => provider,
-        Err(error) => return Ran::failed(Report(&error).to_string()),
+        Err(error) => return Ran::by_provider(error),
     };
     let cx = Cx::within(task.timeout);
     let process = match provider.exec(&cx, exec).await {
         Ok(process) => process,
-        Err(error) => return Ran::failed(Report(&error.at(Verb::Exec)).to_string()),
+        Err(error) => return Ran::by_provider(error.at(Verb::Exec)),
     };
     follow(staging, stage, task, place, process).await
 }
@@ -97,24 +97,10 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, 
         }
     };
     match ended {
-        Ok((tail, Ok(exit @ Exit::Lost(_)))) => {
-            let failure = Some(format!("its process {exit}"));
-            Ran {
-                exit: Some(exit),
-                failure,
-                tail,
-                interrupted: false,
-            }
-        }
-        Ok((tail, Ok(exit))) => Ran {
-            exit: Some(exit),
-            failure: None,
-            tail,
-            interrupted: false,
-        },
+        Ok((tail, Ok(exit))) => Ran::exited(exit, tail),
         Ok((tail, Err(error))) => Ran {
             tail,
-            ..Ran::failed(Report(&error).to_string())
+            ..Ran::by_provider(error.at(Verb::Exec))
         },
         Err(interrupted) => {
             let _ = control.signal(Signal::Term).await;
@@ -125,22 +111,13 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, 
                 let _ = control.signal(Signal::Kill).await;
             }
             let tail = tokio::time::timeout(TERM, speaking).await.unwrap_or_default();
-            let failure = if interrupted {
-                "it was stopped".to_owned()
-            } else {
-                format!("it did not end within {:?}", task.timeout)
-            };
-            Ran {
-                exit: None,
-                failure: Some(failure),
-                tail,
-                interrupted,
-            }
+            Ran::ended(interrupted, task.timeout, tail)
         }
     }
 }
 
-fn last_lines(mut out: Vec<String>, err: Vec<String>) -> Vec<String> {
+/// The last lines of both streams.
+pub(super) fn last_lines(mut out: Vec<String>, err: Vec<String>) -> Vec<String> {
     out.extend(err);
     out.drain(..out.len().saturating_sub(LAST_LINES));
     out

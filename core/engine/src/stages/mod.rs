@@ -6,7 +6,7 @@ mod task;
 mod watch;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use encamp_core::Error;
 use encamp_file::spec::{Environment, Stage};
@@ -32,6 +32,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) results: &'a Results,
     /// The user's stop, or the death of a machine.
     pub(crate) stop: CancellationToken,
+    /// What providers failed with while tasks ran.
+    pub(crate) errors: Mutex<Vec<Error>>,
 }
 
 /// Runs all stages. After a failure only what is `always` runs.
@@ -48,6 +50,7 @@ pub(crate) async fn run(
         raised,
         results,
         stop: stop.child_token(),
+        errors: Mutex::default(),
     };
     let mut staged = Staged::default();
     let done = CancellationToken::new();
@@ -77,6 +80,9 @@ pub(crate) async fn run(
     );
     staged.tasks = tasks;
     staged.errors.extend(death);
+    staged
+        .errors
+        .append(&mut staging.errors.lock().unwrap_or_else(PoisonError::into_inner));
     staged
 }
 

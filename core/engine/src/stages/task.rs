@@ -1,6 +1,9 @@
 //! One task: on each of its machines, again after a failure as often as it says.
 
-use encamp_core::{Exit, Report};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use encamp_core::{Error, Exit, Report};
 use encamp_file::spec::{On, Stage, Task};
 use encamp_file::text::Viewer;
 
@@ -20,6 +23,8 @@ pub(super) struct Ran {
     /// The last lines that it said.
     pub(super) tail: Vec<String>,
     pub(super) interrupted: bool,
+    /// What the provider failed with: nobody knows how the command ended, so it is the provider's failure.
+    pub(super) error: Option<Error>,
 }
 
 impl Ran {
@@ -29,6 +34,41 @@ impl Ran {
             failure: Some(failure.into()),
             tail: Vec::new(),
             interrupted: false,
+            error: None,
+        }
+    }
+
+    /// It came to its end.
+    pub(super) fn exited(exit: Exit, tail: Vec<String>) -> Self {
+        let lost = matches!(exit, Exit::Lost(_));
+        Self {
+            failure: lost.then(|| format!("its process {exit}")),
+            exit: Some(exit),
+            tail,
+            interrupted: false,
+            error: None,
+        }
+    }
+
+    /// It was ended from here: by the user's stop, or because its time was over.
+    pub(super) fn ended(interrupted: bool, timeout: Duration, tail: Vec<String>) -> Self {
+        let failure = if interrupted {
+            "it was stopped".to_owned()
+        } else {
+            format!("it did not end within {timeout:?}")
+        };
+        Self {
+            tail,
+            interrupted,
+            ..Self::failed(failure)
+        }
+    }
+
+    pub(super) fn by_provider(error: Error) -> Self {
+        let text = Report(&error).to_string();
+        Self {
+            error: Some(error),
+            ..Self::failed(text)
         }
     }
 
@@ -101,6 +141,10 @@ impl Staging<'_> {
             _ => Outcome::Failed,
         };
         (report.exit, report.failure, report.tail) = (last.exit, last.failure, last.tail);
+        if let Some(error) = last.error.filter(|_| !task.allow_failure && !self.stop.is_cancelled()) {
+            let error = error.of_machine(place).of_environment(&self.session.row.name);
+            self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        }
         self.collect(stage, task, place, &mut report).await;
         report.millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.session.events.tell(Event::TaskFinished(report.clone())).await;

@@ -84,7 +84,8 @@ async fn dead(session: &Session, site: &Site, instance: &InstanceName, rows: &[&
         .at(Verb::Inspect)
         .of_provider(instance)
         .of_machine(&row.object)
-        .of_environment(&session.row.name);
+        .of_environment(&session.row.name)
+        .next_step("to look at it: encamp run --keep=on-failure");
         for line in Inside::new(session, Arc::clone(&provider), row).last_lines().await {
             error = error.with("said", line);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use encamp_core::{Error, ErrorKind, Result};
 
+use super::tidy;
 use crate::camp::Camp;
 use crate::events::Events;
 use crate::execute::dispose;
@@ -17,7 +18,10 @@ pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result
             Error::new(ErrorKind::NotFound, format!("no environment is called `{name}`")).next_step("encamp ls"),
         );
     };
-    end(camp, &row, "down", events).await
+    let disposal = end(camp, &row, "down", events.clone()).await?;
+    // Afterwards: who types `down` waits for this environment alone.
+    tidy::tidy(camp, &events).await?;
+    Ok(disposal)
 }
 
 /// Takes one environment down under a verb's name.
