@@ -111,9 +111,8 @@ async fn what_cannot_be_listed_is_not_disposed_of() {
 /// Two phases and a listing each have their own retries; who types `down` waits for one deadline.
 #[tokio::test(start_paused = true)]
 async fn a_disposal_ends_by_its_own_deadline() {
-    let bed = bed(json!({ "network": true }));
+    let bed = bed(json!({ "network": true, "removal": "10h" }));
     assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
-    bed.world.cut_off(&site());
     let began = tokio::time::Instant::now();
     let disposal = bed.camp.down("shop", Events::none()).await.unwrap();
     assert!(!disposal.is_clean());
