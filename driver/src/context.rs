@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use encamp::file::{self, Disk, Load, Loaded};
+use encamp::file::{self, Load, Loaded};
 use encamp::{Encamp, Error};
 use serde_json::json;
 use tokio::time::Instant;
@@ -57,10 +57,8 @@ impl Context {
         let path = file_of(of.file.as_ref());
         let kinds = self.encamp.kinds();
         let loaded = file::load(&Load {
-            path: &path,
-            sources: &Disk,
-            kinds: &kinds,
             set: &of.set,
+            ..Load::new(&path, &kinds)
         });
         let loaded: Loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
         if !loaded.warnings.is_empty() {

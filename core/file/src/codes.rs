@@ -132,6 +132,13 @@ codes! {
          `hosts`, `addresses`, `ports(p)`, `endpoints(p)`, `urls(p)`, and `each('…')` as a filter.";
     BAD_INDEX = "E0127", "no such member",
         "The members of a group are counted from 0; a machine without `count` is no group and has no members.";
+    UNKNOWN_OUTPUT = "E0128", "an unknown output",
+        "`machines.x.outputs.NAME` is the last line that a step of the set-up of `x` said, where the step has \
+         `output = \"NAME\"`. No step of that machine has this output.";
+    UNKNOWN_SECRET = "E0129", "an unknown secret",
+        "Secrets come from a variable, a file or a command: `[secrets] token = { variable = \"TOKEN\" }`, or from the table \
+         of that name in the settings. `secret('…')` takes the name of one of them, in quotes, so that it is known which \
+         secrets a file needs before any is read.";
     LATE = "E0130", "a value is not known early enough",
         "Addresses are known only when a machine runs. They may stand in the environment and in commands, and in those \
          keys of a kind that can wait, never in what decides how a machine is made, such as its image. The name of a \

@@ -85,6 +85,8 @@ pub(crate) enum Step {
     Late(BTreeSet<Target>),
     /// Known, but another for each member of the group.
     Differs,
+    /// Known, but never while loading.
+    Secret,
 }
 
 impl<'a> Cx<'a> {
@@ -154,12 +156,16 @@ impl<'a> Cx<'a> {
             self.fault(template, expr, &fault);
             return None;
         }
+        let hidden = expr.is_secret() && !is_certain(&value);
         if !late.is_empty() && !is_certain(&value) {
             late.extend(awaits);
             late.extend(refs::may_read(&expr.chains, self.here(scope)));
             return self.late(late, template, expr, scope);
         }
         self.note_awaits(&awaits, template, expr);
+        if hidden {
+            return Some(Step::Secret);
+        }
         let value = self.value(value, template, expr)?;
         if differs {
             return Some(Step::Differs);

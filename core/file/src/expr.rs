@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use encamp_core::Value as Json;
+use encamp_core::{Name, Value as Json};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value};
 
@@ -60,6 +60,16 @@ impl Expr {
             chains,
             compiled: ENGINE.compile_expression_owned(text.to_owned())?,
         })
+    }
+
+    /// The secrets that it names.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Name> {
+        self.chains.iter().filter_map(scan::Chain::secret)
+    }
+
+    /// Whether its value may hold a secret.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.chains.iter().any(|chain| chain.root.text == "secret")
     }
 
     pub(crate) fn evaluate(&self, ctx: Ctx) -> Evaluated {

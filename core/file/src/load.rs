@@ -1,5 +1,6 @@
 //! From a file to a checked specification.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +37,15 @@ pub struct Load<'a> {
     pub kinds: &'a Kinds,
     /// `inputs.version` or `version`, `machines.web.provider` or `machines.*.provider`, and the value's text.
     pub set: &'a [(String, String)],
+    /// A TOML file of values for inputs, which `set` overrides.
+    pub inputs: Option<&'a Path>,
+    /// The secrets that may be spoken of beside those that the file declares.
+    pub secrets: &'a BTreeSet<Name>,
+    /// Lets a secret stand where the infrastructure shows it to others.
+    pub allow_visible: bool,
 }
+
+static NO_SECRETS: BTreeSet<Name> = BTreeSet::new();
 
 impl std::fmt::Debug for Load<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,6 +64,9 @@ impl<'a> Load<'a> {
             sources: &Disk,
             kinds,
             set: &[],
+            inputs: None,
+            secrets: &NO_SECRETS,
+            allow_visible: false,
         }
     }
 }
@@ -126,12 +138,12 @@ fn read(root: &Table, file: u32, load: &Load<'_>, cx: &mut Cx<'_>) -> Option<Env
     cx.only_keys(root, &KEYS, "the file");
     let overrides = Overrides::read(load.set, cx);
     let inputs = inputs::read(root, &overrides, cx);
-    cx.world = Arc::new(World::new(inputs.clone(), Vec::new()));
+    cx.world = Arc::new(World::new(inputs.clone(), Vec::new(), BTreeSet::new()));
     let name = name(root, file, cx);
     let ttl = root.node("ttl").map(|node| cx.duration(node, Scope::EARLY));
     let drafts = machines::drafts(root, &overrides, cx);
     let decls = drafts.iter().map(machines::Draft::decl).collect();
-    let world = Arc::new(World::new(inputs, decls));
+    let world = Arc::new(World::new(inputs, decls, load.secrets.clone()));
     overrides.check_machines(&world, cx);
     cx.world = world;
     let mut described = Vec::with_capacity(drafts.len());

@@ -37,6 +37,7 @@ pub(crate) struct Draft<'n> {
     pub(crate) providers: Vec<InstanceName>,
     count: Option<usize>,
     ports: Vec<PortSpec>,
+    outputs: BTreeSet<Name>,
 }
 
 /// Reads what decides which machines there are.
@@ -86,6 +87,7 @@ fn draft<'n>(entry: &'n Entry, overrides: &Overrides, left: &mut usize, cx: &mut
         name,
         count,
         ports: ports.unwrap_or_default(),
+        outputs: BTreeSet::new(),
     })
 }
 
@@ -186,7 +188,7 @@ impl Draft<'_> {
     pub(crate) fn decl(&self) -> Decl {
         let member = |index: usize| Name::new(format!("{}-{index}", self.name)).ok();
         let members = self.count.map(|count| (0..count).filter_map(member).collect());
-        Decl::new(self.name.clone(), members, self.ports.clone())
+        Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone())
     }
 
     fn target(&self, decl: usize, member: usize) -> Target {

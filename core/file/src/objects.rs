@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use encamp_core::{AddrScope, Name, PortSpec, Protocol, Publish};
+use encamp_core::{AddrScope, Name, PortSpec, Protocol, Publish, Secret};
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
@@ -20,8 +20,15 @@ pub(crate) struct Ctx {
     pub(crate) view: View,
     pub(crate) stage: Option<String>,
     /// None before anything exists.
-    pub(crate) facts: Option<BTreeMap<Name, MachineFacts>>,
+    pub(crate) facts: Option<Known>,
     pub(crate) record: Mutex<Record>,
+}
+
+/// What an expression may read once something exists.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) machines: BTreeMap<Name, MachineFacts>,
+    pub(crate) secrets: Arc<BTreeMap<Name, Secret>>,
 }
 
 /// What an evaluation read and why it failed.
@@ -51,6 +58,16 @@ impl Fault {
             help: help.into(),
             kind: RenderErrorKind::Failed,
         }
+    }
+
+    /// What the engine says; of a secret nothing that may quote its value.
+    pub(crate) fn of_engine(error: &Error, secret: bool) -> Self {
+        let message = if secret {
+            "it has no value; more is not said, because it holds a secret".to_owned()
+        } else {
+            error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+        };
+        Self::new(codes::FAILED_EXPRESSION, message, None)
     }
 
     /// Both a value that is not known yet and one that never will be.
@@ -109,7 +126,7 @@ impl Ctx {
         let Some(facts) = &self.facts else {
             return Ok((NOT_YET.to_owned(), 1));
         };
-        let Some(facts) = facts.get(name) else {
+        let Some(facts) = facts.machines.get(name) else {
             return Err(not_known(name));
         };
         let found = facts.published.iter().find(|published| published.port == port.port);
@@ -163,13 +180,45 @@ impl Ctx {
         Ok(format!("{}://{endpoint}", if secure { "https" } else { "http" }))
     }
 
+    fn output(&self, target: Target, output: &str) -> Result<String, Fault> {
+        let decl = self.world.decl(target);
+        if !decl.outputs.iter().any(|known| known.as_str() == output) {
+            return Err(unknown_output(decl, output));
+        }
+        self.record().late.insert(target);
+        let Some(facts) = &self.facts else {
+            return Ok(NOT_YET.to_owned());
+        };
+        let name = self.world.name(target);
+        let outputs = facts.machines.get(name).map(|facts| &facts.outputs);
+        outputs
+            .and_then(|outputs| outputs.get(output))
+            .cloned()
+            .ok_or_else(|| not_known(name))
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Fault> {
+        let name = Name::new(name).map_err(|error| Fault::new(codes::UNKNOWN_SECRET, error.to_string(), None))?;
+        let Some(facts) = &self.facts else {
+            return Ok(NOT_YET.to_owned());
+        };
+        facts
+            .secrets
+            .get(&name)
+            .map(|secret| secret.reveal().clone())
+            .ok_or_else(|| {
+                let message = format!("the secret `{name}` is not known here");
+                Fault::unknown(RenderErrorKind::NoSecret { name }, message)
+            })
+    }
+
     fn address(&self, target: Target) -> Result<String, Fault> {
         self.record().late.insert(target);
         let Some(facts) = &self.facts else {
             return Ok(NOT_YET.to_owned());
         };
         let name = self.world.name(target);
-        let addrs = facts.get(name).map_or(&[][..], |facts| &facts.addrs);
+        let addrs = facts.machines.get(name).map_or(&[][..], |facts| &facts.addrs);
         addrs
             .iter()
             .find(|addr| addr.scope == AddrScope::Scope)
@@ -212,7 +261,9 @@ impl Ctx {
 }
 
 /// What can be asked of a machine.
-pub(crate) const MACHINE_FIELDS: [&str; 7] = ["name", "index", "address", "host", "port", "endpoint", "url"];
+pub(crate) const MACHINE_FIELDS: [&str; 8] = ["name", "index", "address", "host", "port", "endpoint", "url", OUTPUTS];
+/// What its steps said, by name.
+pub(crate) const OUTPUTS: &str = "outputs";
 /// Those that take the name of a port.
 pub(crate) const PORT_FIELDS: [&str; 3] = ["port", "endpoint", "url"];
 /// What can be asked of a group, and the field of a member that each lists.
@@ -235,6 +286,19 @@ pub(crate) fn unknown_port(decl: &Decl, name: &str) -> Fault {
         format!("`{}` declares no port `{name}`", decl.name),
         help,
     )
+}
+
+pub(crate) fn unknown_output(decl: &Decl, name: &str) -> Fault {
+    let known = || decl.outputs.iter().map(Name::as_str);
+    let help = nearest::did_you_mean(name, known()).unwrap_or_else(|| {
+        if decl.outputs.is_empty() {
+            format!("a step of its set-up gives one: `output = \"{name}\"`")
+        } else {
+            format!("outputs of `{}`: {}", decl.name, nearest::listed(known()))
+        }
+    });
+    let message = format!("no step of `{}` has the output `{name}`", decl.name);
+    Fault::new(codes::UNKNOWN_OUTPUT, message, help)
 }
 
 pub(crate) fn no_index(name: &Name) -> Fault {
@@ -303,6 +367,7 @@ impl Object for Root {
                 View::Member(target) => Some(machine(ctx, target)),
                 View::Early | View::Controller => None,
             },
+            "secret" if ctx.view != View::Early => Some(Value::from_object(SecretFunction(Arc::clone(ctx)))),
             _ => None,
         }
     }
@@ -314,6 +379,47 @@ fn machine(ctx: &Arc<Ctx>, target: Target) -> Value {
         Value::from_object(Group { ctx, decl: target.decl })
     } else {
         Value::from_object(Machine { ctx, target })
+    }
+}
+
+/// `secret('x')`.
+#[derive(Debug)]
+struct SecretFunction(Arc<Ctx>);
+
+impl Object for SecretFunction {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let [name] = args else {
+            return Err(Error::new(ErrorKind::InvalidOperation, "`secret` takes one name"));
+        };
+        let Some(name) = name.as_str() else {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "the name of a secret is a string",
+            ));
+        };
+        self.0.secret(name).map(Value::from).map_err(|fault| self.0.fail(fault))
+    }
+}
+
+/// `machines.x.outputs`.
+#[derive(Debug)]
+struct Outputs {
+    ctx: Arc<Ctx>,
+    target: Target,
+}
+
+impl Object for Outputs {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let value = self.ctx.output(self.target, key.as_str()?);
+        Some(value.map_or_else(|fault| Value::from(self.ctx.fail(fault)), Value::from))
     }
 }
 
@@ -347,6 +453,10 @@ impl Object for Machine {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let field = key.as_str()?;
+        if field == OUTPUTS {
+            let (ctx, target) = (Arc::clone(&self.ctx), self.target);
+            return Some(Value::from_object(Outputs { ctx, target }));
+        }
         let value = self.ctx.field(self.target, field, None);
         Some(value.unwrap_or_else(|fault| Value::from(self.ctx.fail(fault))))
     }

@@ -103,6 +103,7 @@ fn condition(
                 port: port?,
                 path: path?,
                 status,
+                json: None,
             })
         }
         "run" => Some(Condition::Run(command(node, scope, cx)?)),

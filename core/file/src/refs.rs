@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use encamp_core::Name;
+
 use crate::codes;
 use crate::expr::FUNCTIONS;
 use crate::nearest;
@@ -68,8 +70,32 @@ pub(crate) fn check(chain: &Chain, here: Here<'_>) -> Result<(), Misfit> {
                 None,
             ),
         )),
+        "secret" => secret(chain, here),
         name => free(name, chain, here),
     }
+}
+
+/// The name stands there itself, so that what a file needs is known before any secret is read.
+fn secret(chain: &Chain, here: Here<'_>) -> Result<(), Misfit> {
+    let root = &chain.root.range;
+    if here.view == View::Early {
+        let message = "a secret is not known here, where it is decided which machines there are";
+        return Err(misfit(root, Fault::new(codes::UNKNOWN_VARIABLE, message, None)));
+    }
+    let call = chain.call.as_ref().filter(|_| chain.steps.is_empty());
+    let Some(word) = call.and_then(|call| call.first.as_ref()) else {
+        let help = "write `secret('…')`".to_owned();
+        let message = "`secret` takes a name in quotes";
+        return Err(misfit(root, Fault::new(codes::UNKNOWN_SECRET, message, help)));
+    };
+    let known = || here.world.secrets.iter().map(Name::as_str);
+    if known().any(|name| name == word.text) {
+        return Ok(());
+    }
+    let help = nearest::did_you_mean(&word.text, known())
+        .unwrap_or_else(|| format!("declare it: `[secrets]` `{} = {{ variable = \"…\" }}`", word.text));
+    let message = format!("no secret is called `{}`", word.text);
+    Err(misfit(&word.range, Fault::new(codes::UNKNOWN_SECRET, message, help)))
 }
 
 /// In a group, whichever member `me` is, it has what the first has.
@@ -89,10 +115,6 @@ fn free(name: &str, chain: &Chain, here: Here<'_>) -> Result<(), Misfit> {
     let called = chain.call.is_some() && chain.steps.is_empty();
     if called && FUNCTIONS.contains(&name) {
         return Ok(());
-    }
-    if called && name == "secret" {
-        let message = "secrets are not part of this version yet";
-        return Err(misfit(at, Fault::new(codes::UNKNOWN_ATTRIBUTE, message, None)));
     }
     if called {
         let help = nearest::did_you_mean(name, FUNCTIONS);
@@ -199,6 +221,9 @@ fn attribute(target: Target, steps: &[Step], chain: &Chain, here: Here<'_>) -> R
             let help = "without `[…]`; with `count`, even 1, it would be a group".to_owned();
             Err(misfit(range, Fault::new(codes::BAD_INDEX, message, help)))
         }
+        Some((Step::Name(word), rest)) if word.text == objects::OUTPUTS && !world.is_group(target) => {
+            output(target, rest, word, world)
+        }
         Some((Step::Name(word), rest)) => field(target, word, rest.is_empty(), chain, here),
         Some((Step::Open, _)) | None => Ok(()),
     }
@@ -211,6 +236,21 @@ fn member(target: Target, index: i64, world: &World) -> Option<Target> {
         decl: target.decl,
         member: u32::try_from(index).ok(),
     })
+}
+
+/// `outputs` and the name that follows.
+fn output(target: Target, steps: &[Step], word: &Word, world: &World) -> Result<(), Misfit> {
+    let decl = world.decl(target);
+    match steps.first() {
+        Some(Step::Name(name)) if decl.outputs.iter().any(|known| known.as_str() == name.text) => Ok(()),
+        Some(Step::Name(name)) => Err(misfit(&name.range, objects::unknown_output(decl, &name.text))),
+        Some(_) => Ok(()),
+        None => {
+            let help = "write `outputs.NAME`, the name of a step's `output`".to_owned();
+            let fault = Fault::new(codes::UNKNOWN_OUTPUT, "`outputs` needs a name", help);
+            Err(misfit(&word.range, fault))
+        }
+    }
 }
 
 fn field(target: Target, word: &Word, last: bool, chain: &Chain, here: Here<'_>) -> Result<(), Misfit> {
@@ -288,7 +328,7 @@ fn reads(chain: &Chain, here: Here<'_>) -> Option<Target> {
     match rest.first() {
         Some(Step::Name(word)) => match word.text.as_str() {
             "name" | "names" | "index" | "port" | "ports" => None,
-            "address" | "addresses" => Some(target),
+            "address" | "addresses" | objects::OUTPUTS => Some(target),
             _ => (!is_own).then_some(target),
         },
         _ => Some(target),

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use encamp_core::Name;
+
 /// A piece of a string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -156,6 +158,17 @@ pub(crate) struct Chain {
     pub(crate) steps: Vec<Step>,
     /// A call ends the chain.
     pub(crate) call: Option<Call>,
+}
+
+impl Chain {
+    /// The name in `secret('name')`.
+    pub(crate) fn secret(&self) -> Option<Name> {
+        let name = self
+            .call
+            .as_ref()
+            .filter(|_| self.root.text == "secret" && self.steps.is_empty())?;
+        Name::new(name.first.as_ref()?.text.as_str()).ok()
+    }
 }
 
 /// A piece of an expression.

@@ -66,7 +66,7 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    fn new(path: PathBuf, text: String) -> Self {
+    pub(crate) fn new(path: PathBuf, text: String) -> Self {
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();

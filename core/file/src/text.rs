@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use encamp_core::{Addr, Name, Published, Value};
+use encamp_core::{Addr, Name, Published, Secret, Value};
 
 use crate::expr::{self, Evaluated, Expr, Trouble};
-use crate::objects::{Ctx, Fault, Record};
+use crate::objects::{Ctx, Fault, Known, Record};
 use crate::spec::Place;
+pub use crate::template_file::Template;
 pub use crate::tree::Tree;
 use crate::world::{View, World};
 
@@ -29,12 +30,18 @@ pub struct MachineFacts {
     pub addrs: Vec<Addr>,
     /// Its published ports.
     pub published: Vec<Published>,
+    /// What its set-up steps with `output` said last.
+    pub outputs: BTreeMap<String, String>,
 }
 
 impl MachineFacts {
     /// Facts as a provider observed them.
     pub fn new(addrs: Vec<Addr>, published: Vec<Published>) -> Self {
-        Self { addrs, published }
+        Self {
+            addrs,
+            published,
+            outputs: BTreeMap::new(),
+        }
     }
 }
 
@@ -43,6 +50,36 @@ impl MachineFacts {
 pub struct Facts {
     /// By machine.
     pub machines: BTreeMap<Name, MachineFacts>,
+    /// The secrets that are spoken of.
+    pub secrets: Arc<BTreeMap<Name, Secret>>,
+}
+
+impl Facts {
+    /// What a text may read: only what it declared, since anything else may not be settled yet and would differ from
+    /// run to run.
+    pub(crate) fn declared(&self, needs: &BTreeSet<Name>, viewer: &Viewer) -> Known {
+        let own = match viewer {
+            Viewer::Member(name) => Some(name),
+            Viewer::Controller => None,
+        };
+        let declared = needs.iter().chain(own);
+        let machines = declared.filter_map(|name| Some((name.clone(), self.machines.get(name)?.clone())));
+        Known {
+            machines: machines.collect(),
+            secrets: Arc::clone(&self.secrets),
+        }
+    }
+}
+
+/// Who asks, as expressions know it.
+pub(crate) fn view(viewer: &Viewer, world: &World) -> Result<View, Fault> {
+    match viewer {
+        Viewer::Controller => Ok(View::Controller),
+        Viewer::Member(name) => world.find(name.as_str()).map(View::Member).ok_or_else(|| {
+            let message = format!("`{name}` is no machine of this file");
+            Fault::new(crate::codes::UNKNOWN_MACHINE, message, None)
+        }),
+    }
 }
 
 /// A string whose expressions are rendered when what they speak of is known.
@@ -56,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) late: bool,
     pub(crate) needs: BTreeSet<Name>,
+    pub(crate) secrets: BTreeSet<Name>,
     pub(crate) world: Arc<World>,
     pub(crate) stage: Option<String>,
     pub(crate) place: Option<Place>,
@@ -82,6 +120,7 @@ impl Text {
             pieces: Vec::new(),
             late: false,
             needs: BTreeSet::new(),
+            secrets: BTreeSet::new(),
             world: Arc::default(),
             stage: None,
             place: None,
@@ -141,31 +180,28 @@ impl Text {
         &self.0.needs
     }
 
+    /// Whether it holds a secret: any of its expressions speaks of one.
+    pub fn is_secret(&self) -> bool {
+        !self.0.secrets.is_empty()
+    }
+
+    /// The secrets that it speaks of.
+    pub fn secrets(&self) -> &BTreeSet<Name> {
+        &self.0.secrets
+    }
+
     /// Where it stands.
     pub fn place(&self) -> Option<&Place> {
         self.0.place.as_ref()
     }
 
     fn evaluate(&self, expr: &Expr, facts: &Facts, viewer: &Viewer) -> Result<Value, RenderError> {
-        let view = match viewer {
-            Viewer::Controller => View::Controller,
-            Viewer::Member(name) => match self.0.world.find(name.as_str()) {
-                Some(target) => View::Member(target),
-                None => return Err(self.error(RenderErrorKind::Failed, format!("`{name}` is no machine of this file"))),
-            },
-        };
-        // Only what it declared: anything else may not be settled yet, and would differ from run to run.
-        let own = match viewer {
-            Viewer::Member(name) => Some(name),
-            Viewer::Controller => None,
-        };
-        let declared = self.0.needs.iter().chain(own);
-        let facts = declared.filter_map(|name| Some((name.clone(), facts.machines.get(name)?.clone())));
+        let view = view(viewer, &self.0.world).map_err(|fault| self.error(fault.kind, fault.message))?;
         let Evaluated { value, record } = expr.evaluate(Ctx {
             world: Arc::clone(&self.0.world),
             view,
             stage: self.0.stage.clone(),
-            facts: Some(facts.collect()),
+            facts: Some(facts.declared(&self.0.needs, viewer)),
             record: Mutex::default(),
         });
         value.map_err(|trouble| self.failed(expr, trouble, record))
@@ -174,20 +210,13 @@ impl Text {
     fn failed(&self, expr: &Expr, trouble: Trouble, record: Record) -> RenderError {
         let fault = match (record.fault, trouble) {
             (Some(fault), _) | (None, Trouble::Value(fault)) => fault,
-            (None, Trouble::Engine(error)) => {
-                let message = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-                Fault::new(crate::codes::FAILED_EXPRESSION, message, None)
-            }
+            (None, Trouble::Engine(error)) => Fault::of_engine(&error, self.is_secret()),
         };
         self.error(fault.kind, format!("`{}`: {}", expr.text.trim(), fault.message))
     }
 
     fn error(&self, kind: RenderErrorKind, message: String) -> RenderError {
-        RenderError(Box::new(ErrorInner {
-            kind,
-            place: self.0.place.clone(),
-            message,
-        }))
+        RenderError::new(kind, self.0.place.clone(), message)
     }
 }
 
@@ -243,11 +272,20 @@ pub enum RenderErrorKind {
         /// Which of its ports.
         port: Name,
     },
+    /// It speaks of a secret that is not there.
+    NoSecret {
+        /// Which.
+        name: Name,
+    },
     /// Its expression failed.
     Failed,
 }
 
 impl RenderError {
+    pub(crate) fn new(kind: RenderErrorKind, place: Option<Place>, message: String) -> Self {
+        Self(Box::new(ErrorInner { kind, place, message }))
+    }
+
     /// Why.
     pub fn kind(&self) -> &RenderErrorKind {
         &self.0.kind

@@ -107,6 +107,7 @@ impl Cx<'_> {
             Step::Known(value) => return Some(value),
             Step::Late(_) => "this has to be known before anything is created".to_owned(),
             Step::Differs => "this has to be the same for all members of the group".to_owned(),
+            Step::Secret => "a secret cannot stand here".to_owned(),
         };
         let late = Diagnostic::error(codes::LATE, at, message);
         self.add(late.note(format!(
@@ -348,6 +349,7 @@ impl Cx<'_> {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut late = false;
         let mut needs = BTreeSet::new();
+        let mut secrets = BTreeSet::new();
         let noted = self.awaits.len();
         let mut failed = false;
         for part in &template.parts {
@@ -367,6 +369,7 @@ impl Cx<'_> {
                             late = true;
                             needs.extend(targets);
                         }
+                        secrets.extend(expr.secrets());
                         pieces.push(Piece::Open(std::sync::Arc::clone(expr)));
                         continue;
                     }
@@ -402,6 +405,7 @@ impl Cx<'_> {
             pieces: if fixed.is_some() { Vec::new() } else { pieces },
             fixed,
             late,
+            secrets,
             world,
             stage: scope.stage.map(str::to_owned),
         }))

@@ -1,6 +1,6 @@
 //! What is known of an environment before anything exists.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use encamp_core::{Name, PortSpec};
@@ -13,16 +13,19 @@ pub(crate) struct Decl {
     /// The names of a group's members; none for a single machine.
     pub(crate) members: Option<Vec<Name>>,
     pub(crate) ports: Vec<PortSpec>,
+    /// What its set-up steps give.
+    pub(crate) outputs: BTreeSet<Name>,
     /// The members' names as expressions see them: each member of a large group may ask for all.
     names: OnceLock<Value>,
 }
 
 impl Decl {
-    pub(crate) fn new(name: Name, members: Option<Vec<Name>>, ports: Vec<PortSpec>) -> Self {
+    pub(crate) fn new(name: Name, members: Option<Vec<Name>>, ports: Vec<PortSpec>, outputs: BTreeSet<Name>) -> Self {
         Self {
             name,
             members,
             ports,
+            outputs,
             names: OnceLock::new(),
         }
     }
@@ -83,10 +86,12 @@ pub(crate) struct World {
     index: HashMap<String, Target>,
     pub(crate) inputs: BTreeMap<String, Value>,
     pub(crate) inputs_value: Value,
+    /// The secrets that may be spoken of.
+    pub(crate) secrets: BTreeSet<Name>,
 }
 
 impl World {
-    pub(crate) fn new(inputs: BTreeMap<String, Value>, decls: Vec<Decl>) -> Self {
+    pub(crate) fn new(inputs: BTreeMap<String, Value>, decls: Vec<Decl>, secrets: BTreeSet<Name>) -> Self {
         let mut index = HashMap::new();
         for (at, decl) in decls.iter().enumerate() {
             for (member, name) in decl.members.iter().flatten().enumerate() {
@@ -105,6 +110,7 @@ impl World {
             index,
             inputs_value: Value::from_pairs(inputs.iter().map(|(name, value)| (name.as_str(), value.clone()))),
             inputs,
+            secrets,
         }
     }
 

@@ -12,7 +12,7 @@ use encamp_file::spec::{self, Condition, Probe};
 use crate::clock::monotonic_now as now;
 use crate::inside::Inside;
 
-pub(crate) use run::{argv, words as command_words};
+pub(crate) use run::argv;
 
 /// The first and the longest pause between two looks at a machine.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -55,8 +55,11 @@ fn words(condition: &Condition) -> String {
     match condition {
         Condition::Tcp { port } => format!("tcp {port}"),
         Condition::Http { path, .. } => format!("http {}", path.source()),
-        Condition::Run(command) => format!("run {}", run::words(command)),
+        Condition::Run(command) => format!("run {command}"),
         Condition::Exited => "exited".into(),
+        Condition::Log { pattern } => format!("log {pattern}"),
+        Condition::File { path } => format!("file {}", path.source()),
+        Condition::Healthcheck => "healthcheck".into(),
     }
 }
 
@@ -183,6 +186,7 @@ async fn attempt(inside: &Inside, spec: &spec::Machine, probe: &Probe, limit: Du
             port: name,
             path,
             status,
+            json: None,
         } => {
             let viewer = encamp_file::text::Viewer::Member(spec.name.clone());
             let path = path
@@ -192,5 +196,9 @@ async fn attempt(inside: &Inside, spec: &spec::Machine, probe: &Probe, limit: Du
         }
         Condition::Run(command) => run::attempt(inside, spec, command, limit).await,
         Condition::Exited => Ok(()),
+        Condition::Http { json: Some(_), .. }
+        | Condition::Log { .. }
+        | Condition::File { .. }
+        | Condition::Healthcheck => Err(format!("`{}` is not offered yet", words(&probe.condition))),
     }
 }

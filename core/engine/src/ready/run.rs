@@ -42,22 +42,3 @@ pub(crate) fn argv(command: &Command, facts: &Facts, viewer: &Viewer) -> Result<
         Command::Argv(texts) => texts.iter().map(render).collect(),
     }
 }
-
-/// A command for people: the first line of it.
-pub(crate) fn words(command: &Command) -> String {
-    let text = match command {
-        Command::Shell(text) => text.source().to_owned(),
-        Command::Argv(texts) => texts
-            .iter()
-            .map(encamp_file::text::Text::source)
-            .collect::<Vec<_>>()
-            .join(" "),
-    };
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or("").trim().to_owned();
-    if lines.next().is_some() {
-        format!("{first} …")
-    } else {
-        first
-    }
-}

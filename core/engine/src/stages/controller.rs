@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use encamp_core::Exit;
-use encamp_file::spec::{Stage, Task};
+use encamp_file::spec::{self, Stage, Task};
 use encamp_file::text::Viewer;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
@@ -18,17 +18,17 @@ use crate::ready;
 /// How long a command that is over its time has to end by itself.
 const TERM: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task) -> Ran {
-    match spawn(staging, task) {
+pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, command: &spec::Command) -> Ran {
+    match spawn(staging, task, command) {
         Ok(child) => follow(staging, stage, task, child).await,
         Err(text) => Ran::failed(text),
     }
 }
 
-fn spawn(staging: &Staging<'_>, task: &Task) -> Result<tokio::process::Child, String> {
+fn spawn(staging: &Staging<'_>, task: &Task, command: &spec::Command) -> Result<tokio::process::Child, String> {
     let facts = &staging.raised.facts;
     let render = |text: &encamp_file::text::Text| text.render(facts, &Viewer::Controller).map_err(|e| e.to_string());
-    let argv = ready::argv(&task.command, facts, &Viewer::Controller)?;
+    let argv = ready::argv(command, facts, &Viewer::Controller)?;
     let [program, arguments @ ..] = argv.as_slice() else {
         return Err("the command is empty".into());
     };

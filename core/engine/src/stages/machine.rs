@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use encamp_core::{Cx, Env, Exec, Process, Signal, Target, Verb};
-use encamp_file::spec::{Stage, Task};
+use encamp_file::spec::{Command, Stage, Task};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use super::Staging;
@@ -17,8 +17,8 @@ const TERM: Duration = Duration::from_secs(2);
 /// Bytes of a line that are told; the rest of it is cut.
 const LINE: usize = 16 << 10;
 
-pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str) -> Ran {
-    let exec = match exec_of(staging, task, place) {
+pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, command: &Command, place: &str) -> Ran {
+    let exec = match exec_of(staging, task, command, place) {
         Ok(exec) => exec,
         Err(text) => return Ran::failed(text),
     };
@@ -40,7 +40,7 @@ pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, place
     follow(staging, stage, task, place, process).await
 }
 
-fn exec_of(staging: &Staging<'_>, task: &Task, place: &str) -> Result<Exec, String> {
+fn exec_of(staging: &Staging<'_>, task: &Task, command: &Command, place: &str) -> Result<Exec, String> {
     let name = encamp_core::Name::new(place).map_err(|e| e.to_string())?;
     let row = staging
         .raised
@@ -51,7 +51,7 @@ fn exec_of(staging: &Staging<'_>, task: &Task, place: &str) -> Result<Exec, Stri
     let facts = &staging.raised.facts;
     let render = |text: &encamp_file::text::Text| text.render(facts, &viewer).map_err(|e| e.to_string());
     let target = Target::new(row.stamp.clone(), row.site.clone(), row.id.clone());
-    let mut exec = Exec::new(target, ready::argv(&task.command, facts, &viewer)?);
+    let mut exec = Exec::new(target, ready::argv(command, facts, &viewer)?);
     exec.env = task
         .env
         .iter()

@@ -10,7 +10,6 @@ use encamp_file::text::Viewer;
 use super::{Staging, controller, machine};
 use crate::clock::monotonic_now as now;
 use crate::events::Event;
-use crate::ready;
 use crate::report::{Outcome, TaskReport, Tests};
 
 /// How one run of a task's command came out.
@@ -98,7 +97,7 @@ impl Staging<'_> {
             stage: stage.name.to_string(),
             task: task.name.to_string(),
             machine: place.to_owned(),
-            command: ready::command_words(&task.command),
+            command: task.action.to_string(),
             outcome: Outcome::Skipped,
             exit: None,
             failure: None,
@@ -152,9 +151,12 @@ impl Staging<'_> {
     }
 
     async fn attempt(&self, stage: &Stage, task: &Task, place: &str) -> Ran {
+        let Some(command) = task.command().filter(|_| !task.background) else {
+            return Ran::failed(format!("`{}` is not offered yet", task.action));
+        };
         match &task.on {
-            On::Controller => controller::run(self, stage, task).await,
-            On::Machines(_) => machine::run(self, stage, task, place).await,
+            On::Controller => controller::run(self, stage, task, command).await,
+            On::Machines(_) => machine::run(self, stage, task, command, place).await,
         }
     }
 

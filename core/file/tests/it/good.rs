@@ -91,7 +91,7 @@ fn defaults_are_those_of_the_specification() {
     assert!(matches!(&tasks[0].on, On::Machines(name) if name.as_str() == "web-0"));
     assert_eq!(tasks[2].on, On::Controller);
     assert_eq!(tasks[2].retries, 2);
-    assert!(matches!(&tasks[1].command, Command::Argv(words) if words.len() == 4));
+    assert!(matches!(tasks[1].command().unwrap(), Command::Argv(words) if words.len() == 4));
 }
 
 #[test]

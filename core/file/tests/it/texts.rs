@@ -31,7 +31,7 @@ fn facts() -> Facts {
 }
 
 fn words(environment: &Environment, task: usize) -> &[Text] {
-    match &environment.stages[0].tasks[task].command {
+    match environment.stages[0].tasks[task].command().unwrap() {
         Command::Argv(words) => words,
         Command::Shell(text) => std::slice::from_ref(text),
     }

@@ -3,12 +3,22 @@
 //! Members of groups are spelled out, inputs are rendered, references are resolved and in
 //! order. What cannot be known before other machines are ready is a late [`Text`].
 
+mod mentions;
+mod probe;
+mod secret;
+mod stage;
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use encamp_core::{InstanceName, KindName, Name, Needs, PortSpec};
 
+pub use self::probe::{Condition, Probe};
+pub use self::secret::SecretSource;
+pub use self::stage::{ControlVerb, On, Stage, Task, TaskAction};
+pub use self::step::{Action, Command, Copy, Fetch, Restart, Script, Service, Step, Sync, TemplateFile};
 use crate::text::{Text, Tree};
 
 /// A described environment.
@@ -27,6 +37,8 @@ pub struct Environment {
     pub stages: Vec<Stage>,
     /// What it tells the outside, as the controller sees it.
     pub outputs: BTreeMap<String, Text>,
+    /// Where the secrets come from that the file itself declares.
+    pub secrets: BTreeMap<Name, SecretSource>,
     /// The file that it came from, as it was named; none for a program's own.
     pub file: Option<PathBuf>,
     /// The folder that relative paths start from.
@@ -49,6 +61,7 @@ impl Environment {
             groups,
             stages: Vec::new(),
             outputs: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             file: None,
             folder: folder.into(),
         }
@@ -56,6 +69,11 @@ impl Environment {
 
     /// How long an environment is wanted where nothing says it.
     pub const TTL: Duration = Duration::from_hours(1);
+
+    /// Every secret that a text, a template or a machine's `secrets` speaks of, declared here or not.
+    pub fn secret_names(&self) -> BTreeSet<Name> {
+        mentions::secrets(self)
+    }
 
     /// The machine of that name.
     pub fn machine(&self, name: &str) -> Option<&Machine> {
@@ -91,12 +109,22 @@ pub struct Machine {
     pub env: BTreeMap<String, Text>,
     /// Its declared ports.
     pub ports: Vec<PortSpec>,
+    /// What is done on it before it counts as ready, in order.
+    pub setup: Vec<Step>,
+    /// What runs on it beside its main process.
+    pub services: Vec<Service>,
+    /// By the name of the variable: the file `/run/encamp/secrets/NAME` holds it and `NAME_FILE` says so.
+    pub secrets: BTreeMap<String, Text>,
     /// All must hold before it counts as ready.
     pub ready: Vec<Probe>,
+    /// Judged on every member once the whole group runs; all must hold before any of them counts as ready.
+    pub group_ready: Vec<Probe>,
     /// What it needs, whatever the provider.
     pub needs: Needs,
-    /// The machines that must be ready before it is created: named or referred to.
+    /// The machines that must be ready before it is created: named, referred to, or the one before it in its group.
     pub after: BTreeSet<Name>,
+    /// The hashes of the files beside the environment file that make it, by path within the folder.
+    pub contents: BTreeMap<PathBuf, String>,
 }
 
 impl Machine {
@@ -110,9 +138,14 @@ impl Machine {
             tables: BTreeMap::new(),
             env: BTreeMap::new(),
             ports: Vec::new(),
+            setup: Vec::new(),
+            services: Vec::new(),
+            secrets: BTreeMap::new(),
             ready: Vec::new(),
+            group_ready: Vec::new(),
             needs: Needs::default(),
             after: BTreeSet::new(),
+            contents: BTreeMap::new(),
         }
     }
 
@@ -121,7 +154,8 @@ impl Machine {
         self.ports.iter().find(|port| port.name.as_str() == name)
     }
 
-    /// The hash of what decides a replacement: kind, that kind's table, env, ports; late texts by their source.
+    /// The hash of what decides a replacement: kind, that kind's table, env, ports, set-up, services, secrets, and the
+    /// files that these name; late texts and secrets by their source.
     pub fn spec_hash(&self, kind: &KindName) -> String {
         crate::hash::spec_hash(self, kind)
     }
@@ -141,154 +175,5 @@ pub struct Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
-    }
-}
-
-/// A command.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// For `sh -c`.
-    Shell(Text),
-    /// As it is.
-    Argv(Vec<Text>),
-}
-
-/// A condition of readiness and how it is judged.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Probe {
-    /// What must hold.
-    pub condition: Condition,
-    /// From the machine's start.
-    pub within: Duration,
-    /// The pause between two attempts.
-    pub every: Duration,
-    /// The longest that one attempt may take.
-    pub timeout: Duration,
-    /// Where it stands.
-    pub place: Option<Place>,
-}
-
-impl Probe {
-    /// A probe that is tried every 250 ms, for up to 5 s each, within 60 s.
-    pub fn new(condition: Condition) -> Self {
-        Self {
-            condition,
-            within: Duration::from_mins(1),
-            every: Duration::from_millis(250),
-            timeout: Duration::from_secs(5),
-            place: None,
-        }
-    }
-}
-
-/// What must hold.
-#[derive(Debug, Clone)]
-pub enum Condition {
-    /// A connection to the declared port is accepted, in the machine's network.
-    Tcp {
-        /// The port's name.
-        port: Name,
-    },
-    /// A request to the declared port is answered with a status, in the machine's network.
-    Http {
-        /// The port's name.
-        port: Name,
-        /// With a leading `/`.
-        path: Text,
-        /// The status that is wanted; any of 200 to 399 where none is given.
-        status: Option<u16>,
-    },
-    /// A command in the machine exits 0.
-    Run(Command),
-    /// The machine's main process has exited 0.
-    Exited,
-}
-
-/// Tasks that belong together.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Stage {
-    /// Its name.
-    pub name: Name,
-    /// In order, unless `parallel`.
-    pub tasks: Vec<Task>,
-    /// All tasks at once.
-    pub parallel: bool,
-}
-
-impl Stage {
-    /// A stage whose tasks run in order.
-    pub fn new(name: Name, tasks: Vec<Task>) -> Self {
-        Self {
-            name,
-            tasks,
-            parallel: false,
-        }
-    }
-}
-
-/// Where a task runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum On {
-    /// On a machine, or on each member of a group.
-    Machines(Name),
-    /// Beside encamp itself, in the file's folder.
-    Controller,
-}
-
-/// A command and what is kept of it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Task {
-    /// Its name, unique in its stage.
-    pub name: Name,
-    /// Where.
-    pub on: On,
-    /// What.
-    pub command: Command,
-    /// Added to the machine's own.
-    pub env: BTreeMap<String, Text>,
-    /// The folder; the machine's own where none is given.
-    pub cwd: Option<Text>,
-    /// The user; the machine's own where none is given.
-    pub user: Option<String>,
-    /// The longest that one run may take.
-    pub timeout: Duration,
-    /// How often it is run again after a failure.
-    pub retries: u32,
-    /// The pause before it is run again.
-    pub every: Duration,
-    /// Runs even if something before it failed.
-    pub always: bool,
-    /// Its failure fails nothing.
-    pub allow_failure: bool,
-    /// Files in JUnit's form, relative to `cwd`.
-    pub junit: Vec<String>,
-    /// Patterns of files to keep, relative to `cwd`.
-    pub artifacts: Vec<String>,
-    /// Where it stands.
-    pub place: Option<Place>,
-}
-
-impl Task {
-    /// A task that runs once, for up to 30 min.
-    pub fn new(name: Name, on: On, command: Command) -> Self {
-        Self {
-            name,
-            on,
-            command,
-            env: BTreeMap::new(),
-            cwd: None,
-            user: None,
-            timeout: Duration::from_mins(30),
-            retries: 0,
-            every: Duration::from_secs(1),
-            always: false,
-            allow_failure: false,
-            junit: Vec::new(),
-            artifacts: Vec::new(),
-            place: None,
-        }
     }
 }
