@@ -20,8 +20,8 @@ use encamp_core::{EnvId, Result, Site, Time};
 pub use memory::Memory;
 pub use op::{Answer, Op, Refusal};
 pub use rows::{
-    ControllerFile, EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, IntentState, Purpose, SightingRow, SiteRow,
-    Wanted,
+    ControllerFile, EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, IntentState, Purpose, SetUp, SightingRow,
+    SiteRow, Wanted,
 };
 pub use rules::apply;
 pub use sqlite::Sqlite;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use encamp_core::{Addr, EnvId, Published, Site, Value};
 
-use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SightingRow, SiteRow};
+use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow};
 use crate::clock::Lease;
 
 /// One operation: one transaction, or part of one.
@@ -85,6 +85,15 @@ pub enum Op {
         id: String,
         /// What a scope item offers.
         data: Value,
+    },
+    /// The set-up has come so far; the state stays `Seen`.
+    SetUp {
+        /// Under which tenure.
+        epoch: Epoch,
+        /// Which.
+        intent: IntentRef,
+        /// How far.
+        set_up: SetUp,
     },
     /// READY.
     Ready {
@@ -179,6 +188,7 @@ impl Op {
             Self::Touch { .. } => "touch",
             Self::Lose { .. } => "unknown",
             Self::See { .. } => "seen",
+            Self::SetUp { .. } => "set_up",
             Self::Ready { .. } => "ready",
             Self::Fail { .. } => "failed",
             Self::Doom { .. } => "dying",
@@ -202,6 +212,7 @@ impl Op {
             | Self::Touch { intent, .. }
             | Self::Lose { intent, .. }
             | Self::See { intent, .. }
+            | Self::SetUp { intent, .. }
             | Self::Ready { intent, .. }
             | Self::Fail { intent, .. }
             | Self::Doom { intent, .. }

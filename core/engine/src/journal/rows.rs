@@ -169,6 +169,26 @@ pub struct IntentRow {
     /// Stopped on purpose.
     #[serde(default)]
     pub stopped: bool,
+    /// How far its set-up has come.
+    #[serde(default)]
+    pub set_up: SetUp,
+}
+
+/// How far a machine's set-up has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetUp {
+    /// The files that land before its command starts are there.
+    #[serde(default)]
+    pub files: bool,
+    /// Steps that are finished.
+    #[serde(default)]
+    pub finished: u32,
+    /// A step was begun and its end is not recorded: nobody knows how far it came.
+    #[serde(default)]
+    pub running: bool,
+    /// What steps gave, by name.
+    #[serde(default)]
+    pub outputs: std::collections::BTreeMap<String, String>,
 }
 
 impl IntentRow {

@@ -146,6 +146,7 @@ fn of(op: &Op) -> Option<(&Epoch, &IntentRef)> {
         | Op::Touch { epoch, intent, .. }
         | Op::Lose { epoch, intent }
         | Op::See { epoch, intent, .. }
+        | Op::SetUp { epoch, intent, .. }
         | Op::Ready { epoch, intent, .. }
         | Op::Fail { epoch, intent, .. }
         | Op::Doom { epoch, intent }
@@ -196,6 +197,10 @@ fn advance(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
                 (row.state, row.id, row.data) = (Seen, Some(id.clone()), data.clone());
             }
             Planned | Ready | Dying | Gone => return refused,
+        },
+        Op::SetUp { set_up, .. } => match state {
+            Seen => row.set_up.clone_from(set_up),
+            Planned | Sent | Unknown | Ready | Dying | Gone => return refused,
         },
         Op::Ready { addrs, ports, .. } => match state {
             Seen | Ready => {
