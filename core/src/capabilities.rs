@@ -45,6 +45,10 @@ pub struct Capabilities {
     /// Whether members of one scope reach each other by name.
     #[serde(default)]
     pub scope_names: bool,
+    /// Whether machines can have folders of the controller ([`Create::mounts`](crate::Create::mounts)): it shares its
+    /// file system with the infrastructure.
+    #[serde(default)]
+    pub mounts: bool,
     /// How much at once.
     #[serde(default)]
     pub limits: Limits,
@@ -65,6 +69,7 @@ impl Capabilities {
             logs: LogDetail::default(),
             env_visible: false,
             scope_names: false,
+            mounts: false,
             limits: Limits::default(),
         }
     }

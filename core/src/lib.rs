@@ -31,8 +31,8 @@ mod verb;
 pub use access::{Access, Identity, SshAccess};
 pub use ambient::Ambient;
 pub use args::change::{
-    Create, Created, Env, Image, OpenScope, Opened, PortSpec, Protocol, PublicKey, Publish, Renew, Snapshot, Stop,
-    Target,
+    Create, Created, Env, Image, Mount, OpenScope, Opened, PortSpec, Protocol, PublicKey, Publish, Renew, Snapshot,
+    Stop, Target,
 };
 pub use args::inside::{CopyIn, CopyOut, Dial, Exec, Listen, Logs, Signal, Size};
 pub use args::read::{
@@ -44,7 +44,7 @@ pub use error::{Error, ErrorKind, Report, Result, Retry};
 pub use kind::{Kind, KindInfo, Problem};
 pub use late::{fill_late, late_marker, late_pointers};
 pub use names::{ControllerId, ControllerPrefix, EnvId, ID_ALPHABET, InstanceName, KindName, Name, NameError};
-pub use phase::{Addr, AddrScope, Exit, Observed, Phase, Published, Removal};
+pub use phase::{Addr, AddrScope, Exit, Health, Observed, Phase, Published, Removal};
 pub use provider::{Provider, ProviderExt};
 pub use secret::Secret;
 pub use site::Site;

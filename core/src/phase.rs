@@ -18,6 +18,8 @@ pub enum Phase {
     Starting,
     /// Up.
     Running,
+    /// Its processes stand still, and are there; `start` lets them go on.
+    Paused,
     /// Stopped on purpose; `start` brings it back.
     Stopped,
     /// Its main process has ended.
@@ -55,6 +57,22 @@ impl fmt::Display for Exit {
             Self::Lost(how) => write!(f, "was lost from sight ({how}); its outcome is unknown"),
         }
     }
+}
+
+/// What an image's own health check says about a running machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It has not held yet, and still may.
+    Starting,
+    /// It holds.
+    Healthy,
+    /// It has failed as often as it may.
+    Unhealthy {
+        /// The last words of the check, where it has some.
+        #[serde(default)]
+        said: Option<String>,
+    },
 }
 
 /// From where an address can be dialled.
@@ -132,6 +150,9 @@ pub struct Observed {
     /// What the carrier says about the phase, in its own words.
     #[serde(default)]
     pub why: Option<String>,
+    /// What its image's own health check says; none where it has none, or does not run.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 impl Observed {
@@ -144,6 +165,7 @@ impl Observed {
             ports: Vec::new(),
             access,
             why: None,
+            health: None,
         }
     }
 }

@@ -108,16 +108,24 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// Makes one machine of a frozen request. Accepted, not yet running; may leave it [`Phase::Held`].
     async fn create(&self, cx: &Cx, t: &Ticket, a: Create) -> Result<Created>;
 
-    /// Releases what is held, or brings back what is stopped. By default there is nothing to do.
+    /// Releases what is held, brings back what is stopped, and lets go on what is paused. By default there is nothing
+    /// to do.
     async fn start(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<()> {
         let _ = (cx, t, a);
         Ok(())
     }
 
-    /// Stops a machine so that `start` can bring it back.
+    /// Stops a machine, also a paused one, so that `start` can bring it back.
     async fn stop(&self, cx: &Cx, t: &Ticket, a: Stop) -> Result<()> {
         let _ = (cx, t, a);
         Err(Error::unsupported(Verb::Stop))
+    }
+
+    /// Lets all processes of a running machine stand still, until `start` lets them go on. No command runs in it
+    /// meanwhile: what opens one answers [`Unavailable`](ErrorKind::Unavailable).
+    async fn pause(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<()> {
+        let _ = (cx, t, a);
+        Err(Error::unsupported(Verb::Pause))
     }
 
     /// Rewrites the moment at which a machine ends by itself.

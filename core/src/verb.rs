@@ -33,6 +33,8 @@ pub enum Verb {
     #[expect(missing_docs, reason = "as above")]
     Stop,
     #[expect(missing_docs, reason = "as above")]
+    Pause,
+    #[expect(missing_docs, reason = "as above")]
     Renew,
     #[expect(missing_docs, reason = "as above")]
     Destroy,
@@ -67,6 +69,7 @@ impl Verb {
             Self::Create => "create",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Pause => "pause",
             Self::Renew => "renew",
             Self::Destroy => "destroy",
             Self::Snapshot => "snapshot",
@@ -88,6 +91,7 @@ impl Verb {
                 | Self::Create
                 | Self::Start
                 | Self::Stop
+                | Self::Pause
                 | Self::Renew
                 | Self::Destroy
                 | Self::Snapshot

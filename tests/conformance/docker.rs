@@ -53,6 +53,11 @@ impl Factory for Docker {
         Some(json!({ "image": IMAGE, "command": ["sh", "-c", script] }))
     }
 
+    fn heeds(&self, begun: &str, asked: &str) -> Option<Value> {
+        let script = format!("trap 'echo {asked}; exit 0' TERM; echo {begun}; while :; do sleep 0.1; done");
+        Some(json!({ "image": IMAGE, "command": ["sh", "-c", script] }))
+    }
+
     fn echoes(&self, port: u16) -> Option<Value> {
         Some(json!({ "image": IMAGE, "command": ["nc", "-ll", "-p", port.to_string(), "-e", "cat"] }))
     }

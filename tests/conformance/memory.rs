@@ -33,7 +33,8 @@ pub(crate) fn factories() -> Vec<Arc<dyn Factory>> {
         (
             "memory-least",
             json!({
-                "without": ["stop", "renew", "snapshot", "exec", "copy_in", "copy_out", "dial", "listen", "logs"],
+                "mounts": false,
+                "without": ["stop", "pause", "renew", "snapshot", "exec", "copy_in", "copy_out", "dial", "listen", "logs"],
             }),
         ),
         (
@@ -92,6 +93,15 @@ impl Factory for Memory {
 
     fn says(&self, line: &str) -> Option<Value> {
         Some(json!({ "image": "any", "says": [line], "repeats": "100ms" }))
+    }
+
+    fn heeds(&self, begun: &str, asked: &str) -> Option<Value> {
+        Some(json!({ "image": "any", "says": [begun], "heeds": asked }))
+    }
+
+    fn health(&self, holds: bool) -> Option<Value> {
+        let fails = (!holds).then_some("no answer");
+        Some(json!({ "image": "any", "health": { "after": "100ms", "fails": fails } }))
     }
 
     fn echoes(&self, port: u16) -> Option<Value> {

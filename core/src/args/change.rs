@@ -1,6 +1,7 @@
 //! What changing verbs take and give.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -116,6 +117,31 @@ impl PortSpec {
 #[serde(transparent)]
 pub struct PublicKey(pub String);
 
+/// A folder of the controller that a machine sees: the engine's own way in, for secrets. What the user mounts stands in
+/// the kind's table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Mount {
+    /// The folder on the controller, absolute. It is there before the machine is made, and as long as it is.
+    pub from: PathBuf,
+    /// Where the machine sees it, absolute.
+    pub to: String,
+    /// Whether the machine may only read it.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+impl Mount {
+    /// A folder that the machine may only read.
+    pub fn read_only(from: impl Into<PathBuf>, to: impl Into<String>) -> Self {
+        Self {
+            from: from.into(),
+            to: to.into(),
+            read_only: true,
+        }
+    }
+}
+
 /// The frozen request for one machine: stored as bytes when it is planned, replayed as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -139,6 +165,9 @@ pub struct Create {
     /// Rendered late leaves of the table, by JSON pointer.
     #[serde(default)]
     pub late: BTreeMap<String, Value>,
+    /// Folders of the controller, only where [`Capabilities::mounts`](crate::Capabilities::mounts) says so.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
     /// Who may log in over SSH.
     #[serde(default)]
     pub login: Option<PublicKey>,
@@ -160,6 +189,7 @@ impl Create {
             env: Env::new(),
             ports: Vec::new(),
             late: BTreeMap::new(),
+            mounts: Vec::new(),
             login: None,
             expires: None,
         }
@@ -221,7 +251,7 @@ impl Target {
 pub struct Stop {
     /// Which.
     pub target: Target,
-    /// How long its processes have to end; then they are killed.
+    /// How long its processes have to end; then they are killed. Where it is zero they are killed at once, and not asked.
     pub grace: Duration,
 }
 
@@ -229,6 +259,11 @@ impl Stop {
     /// Stops `target` within `grace`.
     pub fn new(target: Target, grace: Duration) -> Self {
         Self { target, grace }
+    }
+
+    /// Kills what runs in `target`, without asking.
+    pub fn kill(target: Target) -> Self {
+        Self::new(target, Duration::ZERO)
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct About {
     pub(super) key: Option<Key>,
     pub(super) environment: Option<String>,
     pub(super) machine: Option<String>,
+    /// The request asks for folders of the controller.
+    pub(super) mounts: bool,
 }
 
 impl About {
@@ -50,6 +52,7 @@ impl About {
             key: Some(stamp.key.clone()),
             environment,
             machine,
+            mounts: false,
         }
     }
 }
@@ -202,7 +205,10 @@ impl<L: Layer> Provider for Layered<L> {
     }
 
     async fn create(&self, cx: &Cx, t: &Ticket, a: Create) -> Result<Created> {
-        let about = About::stamp(&a.stamp);
+        let about = About {
+            mounts: !a.mounts.is_empty(),
+            ..About::stamp(&a.stamp)
+        };
         self.change((Verb::Create, cx, t), about, rest!(self.create(t, a)))
             .await
     }
@@ -215,6 +221,11 @@ impl<L: Layer> Provider for Layered<L> {
     async fn stop(&self, cx: &Cx, t: &Ticket, a: Stop) -> Result<()> {
         let about = About::stamp(&a.target.stamp);
         self.change((Verb::Stop, cx, t), about, rest!(self.stop(t, a))).await
+    }
+
+    async fn pause(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<()> {
+        let about = About::stamp(&a.stamp);
+        self.change((Verb::Pause, cx, t), about, rest!(self.pause(t, a))).await
     }
 
     async fn renew(&self, cx: &Cx, t: &Ticket, a: Renew) -> Result<()> {

@@ -14,6 +14,12 @@ impl Require {
         if !self.capabilities.offers(call.verb) {
             return Err(Error::unsupported(call.verb));
         }
+        if call.about.mounts && !self.capabilities.mounts {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "this provider's infrastructure does not see the controller's folders, so its machines cannot have any",
+            ));
+        }
         let Some(ticket) = call.ticket else {
             return Ok(());
         };

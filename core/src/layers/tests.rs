@@ -262,6 +262,23 @@ async fn an_error_says_where_it_comes_from_and_keeps_what_it_knew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mounts_are_refused_where_they_are_not_declared() {
+    let provider = Scripted::new(Duration::ZERO);
+    let mut request = create(Value::Null);
+    request.mounts.push(Mount::read_only("/run/x", "/run/encamp/secrets"));
+    let cx = Cx::within(MINUTE);
+    let stacked = around(&provider, options());
+    let refused = stacked.create(&cx, &ticket(Verb::Create), request.clone()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(provider.changes.load(Ordering::SeqCst), 0);
+
+    let mut able = Arc::into_inner(Scripted::new(Duration::ZERO)).unwrap();
+    able.capabilities.mounts = true;
+    let stacked = stack(Arc::new(able), options());
+    stacked.create(&cx, &ticket(Verb::Create), request).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_class_has_its_own_limit() {
     let provider = Scripted::new(Duration::from_secs(1));
     let stacked = around(&provider, options());

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::faults::Fate;
-use super::files::{Files, Tree, Volume};
+use super::files::{Files, Mounted, Tree, Volume};
 use super::history::What;
+use super::host::HostFolder;
 use super::inside::{Inside, Run};
 use super::state::{Deed, Made, Number, State};
 use super::table::{Fail, Table};
@@ -129,7 +130,25 @@ impl State {
                     .with("id", &opened.id)
             })?;
             uses.push(opened.id.clone());
-            mounts.extend(folder.map(|folder| (folder.to_owned(), volume)));
+            mounts.extend(folder.map(|folder| (folder.to_owned(), Mounted::Volume(volume))));
+        }
+        for mount in &a.mounts {
+            if !deed.settings.mounts {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    "the world does not see the controller's folders",
+                ));
+            }
+            if !mount.from.is_absolute() || !mount.from.is_dir() || !mount.to.starts_with('/') {
+                return Err(Error::new(ErrorKind::Invalid, "there is no such folder to mount")
+                    .with("folder", mount.from.display())
+                    .with("at", &mount.to));
+            }
+            let folder = HostFolder {
+                folder: mount.from.clone(),
+                read_only: mount.read_only,
+            };
+            mounts.push((mount.to.clone(), Mounted::Host(folder)));
         }
         let files = Files::new(self.image(&a.site, &table.image), mounts);
         let boot = table.boot.unwrap_or(deed.settings.boot).0;
@@ -194,7 +213,7 @@ impl State {
             runtime.spawn(inside.main_process(run.clone(), boot));
         }
         if let Some((after, code)) = end {
-            self.schedule(now + boot + after, move |_, _| run.end(Exit::Code(code)));
+            self.schedule(now + boot + after, move |_, _| run.end_by_itself(Exit::Code(code)));
         }
         Ok(())
     }
@@ -244,6 +263,13 @@ impl State {
                     let id = id.unwrap_or_default();
                     self.note(now, deed, What::Started { id });
                 }
+                Some(Phase::Paused) => {
+                    if let Some(Stage::Up { run, .. }) = self.stage(number) {
+                        run.go_on();
+                    }
+                    let id = id.unwrap_or_default();
+                    self.note(now, deed, What::Started { id });
+                }
                 Some(Phase::Dying | Phase::Gone) | None => return Err(gone(a)),
                 Some(_) => {}
             }
@@ -256,6 +282,7 @@ impl State {
         if ours.is_empty() {
             return Err(gone(&a.target));
         }
+        let time = self.clock.time_at(now);
         for number in ours {
             let Some(thing) = self.things.get_mut(number) else {
                 continue;
@@ -263,9 +290,39 @@ impl State {
             let id = thing.id.clone();
             let Some(machine) = thing.machine_mut() else { continue };
             if matches!(machine.stage, Stage::Up { .. }) {
-                machine.end_run(Exit::Signal("TERM".into()));
+                let kills = a.grace.is_zero();
+                if let Some(line) = machine.inside.table.heeds.as_ref().filter(|_| !kills) {
+                    machine.inside.log.say(time, line);
+                }
+                machine.end_run(Exit::Signal(if kills { "KILL" } else { "TERM" }.into()));
                 machine.stage = Stage::Stopped;
                 self.note(now, deed, What::Stopped { id });
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&self, number: Number) -> Option<&Stage> {
+        Some(&self.things.get(&number)?.machine()?.stage)
+    }
+
+    pub(super) fn pause(&mut self, now: Instant, deed: &Deed, a: &Target) -> Result<()> {
+        let ours = self.mine(now, deed, a, Class::Machine)?;
+        if ours.is_empty() {
+            return Err(gone(a));
+        }
+        for number in ours {
+            let thing = self.things.get(&number);
+            let (phase, id) = thing.map(|thing| (thing.phase(now), thing.id.clone())).unzip();
+            match (phase, self.stage(number)) {
+                (Some(Phase::Running), Some(Stage::Up { run, .. })) => {
+                    run.pause();
+                    let id = id.unwrap_or_default();
+                    self.note(now, deed, What::Paused { id });
+                }
+                (Some(Phase::Paused), _) => {}
+                (Some(phase), _) => return Err(not_running(&phase)),
+                (None, _) => return Err(gone(a)),
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::archive::{self, Member, Node};
+use super::host::HostFolder;
 use super::lock::lock;
 use crate::{Error, ErrorKind, Result};
 
@@ -20,11 +21,44 @@ impl Default for Tree {
 /// A tree that several machines may mount.
 pub(super) type Volume = Arc<Mutex<Tree>>;
 
+/// What is mounted at a folder.
+#[derive(Debug, Clone)]
+pub(super) enum Mounted {
+    Volume(Volume),
+    Host(HostFolder),
+}
+
+impl Mounted {
+    fn node(&self, path: &str) -> Option<Node> {
+        match self {
+            Self::Volume(tree) => lock(tree).0.get(path).cloned(),
+            Self::Host(folder) => folder.node(path),
+        }
+    }
+
+    fn put(&self, path: &str, node: Node) -> bool {
+        match self {
+            Self::Volume(tree) => {
+                lock(tree).0.insert(path.to_owned(), node);
+                true
+            }
+            Self::Host(folder) => folder.put(path, &node),
+        }
+    }
+
+    fn all(&self) -> BTreeMap<String, Node> {
+        match self {
+            Self::Volume(tree) => lock(tree).0.clone(),
+            Self::Host(folder) => folder.all(),
+        }
+    }
+}
+
 /// A machine's own tree, and what is mounted over it.
 #[derive(Debug)]
 pub(super) struct Files {
     own: Volume,
-    mounts: Vec<(String, Volume)>,
+    mounts: Vec<(String, Mounted)>,
 }
 
 /// The absolute path without trailing slash, `.` and `..`; the root is `""`.
@@ -53,14 +87,14 @@ fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
 }
 
 impl Files {
-    /// Files that begin as `tree`, with volumes at their folders.
-    pub(super) fn new(mut tree: Tree, mounts: impl IntoIterator<Item = (String, Volume)>) -> Self {
+    /// Files that begin as `tree`, with what is mounted at its folders.
+    pub(super) fn new(mut tree: Tree, mounts: impl IntoIterator<Item = (String, Mounted)>) -> Self {
         for folder in ["/root", "/tmp"] {
             tree.0.entry(folder.into()).or_insert(Node::Folder { mode: 0o755 });
         }
         let mounts = mounts
             .into_iter()
-            .map(|(folder, volume)| (absolute("", &folder), volume));
+            .map(|(folder, mounted)| (absolute("", &folder), mounted));
         Self {
             own: Arc::new(Mutex::new(tree)),
             mounts: mounts.collect(),
@@ -68,18 +102,19 @@ impl Files {
     }
 
     /// The tree that holds a path, and the path in it.
-    fn place<'p>(&self, path: &'p str) -> (&Volume, &'p str) {
+    fn place<'p>(&self, path: &'p str) -> (Mounted, &'p str) {
         let mounted = self
             .mounts
             .iter()
-            .filter_map(|(folder, volume)| Some((volume, below(path, folder)?)));
+            .filter_map(|(folder, mounted)| Some((mounted.clone(), below(path, folder)?)));
         // The longest mount has the shortest rest.
-        mounted.min_by_key(|(_, rest)| rest.len()).unwrap_or((&self.own, path))
+        let longest = mounted.min_by_key(|(_, rest)| rest.len());
+        longest.unwrap_or_else(|| (Mounted::Volume(Arc::clone(&self.own)), path))
     }
 
     fn node(&self, path: &str) -> Option<Node> {
-        let (tree, path) = self.place(path);
-        lock(tree).0.get(path).cloned()
+        let (mounted, path) = self.place(path);
+        mounted.node(path)
     }
 
     pub(super) fn exists(&self, path: &str) -> bool {
@@ -113,13 +148,16 @@ impl Files {
             _ => (0o644, Vec::new()),
         };
         content.extend_from_slice(bytes);
-        self.put(path, Node::File { mode, bytes: content });
-        true
+        self.put(path, Node::File { mode, bytes: content })
     }
 
     pub(super) fn set_mode(&self, path: &str, new: u32) -> bool {
-        let (tree, path) = self.place(path);
-        match lock(tree).0.get_mut(path) {
+        let (mounted, path) = self.place(path);
+        let tree = match mounted {
+            Mounted::Volume(tree) => tree,
+            Mounted::Host(folder) => return folder.set_mode(path, new),
+        };
+        match lock(&tree).0.get_mut(path) {
             Some(Node::File { mode, .. } | Node::Folder { mode }) => {
                 *mode = new;
                 true
@@ -130,17 +168,22 @@ impl Files {
 
     /// Removes a path and everything below it; false where there was nothing.
     pub(super) fn remove(&self, path: &str) -> bool {
-        let (tree, path) = self.place(path);
-        let mut tree = lock(tree);
+        let (mounted, path) = self.place(path);
+        let tree = match mounted {
+            Mounted::Volume(tree) => tree,
+            Mounted::Host(folder) => return folder.remove(path),
+        };
+        let mut tree = lock(&tree);
         let before = tree.0.len();
         tree.0
             .retain(|other, _| other.is_empty() || below(other, path).is_none());
         tree.0.len() < before
     }
 
-    fn put(&self, path: &str, node: Node) {
-        let (tree, path) = self.place(path);
-        lock(tree).0.insert(path.to_owned(), node);
+    /// False where it cannot be written there.
+    fn put(&self, path: &str, node: Node) -> bool {
+        let (mounted, path) = self.place(path);
+        mounted.put(path, node)
     }
 
     /// Makes a folder and its parents.
@@ -161,7 +204,9 @@ impl Files {
             let path = absolute(&folder, &path);
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
             self.make_folders(parent);
-            self.put(&path, node);
+            if !self.put(&path, node) {
+                return Err(Error::new(ErrorKind::Invalid, "this cannot be written in the machine").with("path", path));
+            }
         }
         Ok(())
     }
@@ -187,19 +232,14 @@ impl Files {
 
     fn all(&self) -> BTreeMap<String, Node> {
         let mut all = lock(&self.own).0.clone();
-        for (folder, volume) in &self.mounts {
-            let inner = lock(volume);
-            all.extend(
-                inner
-                    .0
-                    .iter()
-                    .map(|(path, node)| (format!("{folder}{path}"), node.clone())),
-            );
+        for (folder, mounted) in &self.mounts {
+            let inner = mounted.all().into_iter();
+            all.extend(inner.map(|(path, node)| (format!("{folder}{path}"), node)));
         }
         all
     }
 
-    /// The machine's own files, as a snapshot keeps them: without volumes.
+    /// The machine's own files, as a snapshot keeps them: without what is mounted.
     pub(super) fn copy(&self) -> Tree {
         lock(&self.own).clone()
     }
@@ -233,9 +273,10 @@ mod tests {
     #[test]
     fn what_is_written_to_a_mount_stays_in_the_volume() {
         let volume = Volume::default();
-        let first = Files::new(Tree::default(), [("/data".to_owned(), Arc::clone(&volume))]);
+        let mounted = Mounted::Volume(volume);
+        let first = Files::new(Tree::default(), [("/data".to_owned(), mounted.clone())]);
         assert!(first.write("/data/x", b"kept", false));
-        let second = Files::new(Tree::default(), [("/data".to_owned(), volume)]);
+        let second = Files::new(Tree::default(), [("/data".to_owned(), mounted)]);
         assert_eq!(second.read("/data/x").as_deref(), Some(&b"kept"[..]));
         assert!(first.write("/tmp/y", b"lost", false));
         assert!(!second.exists("/tmp/y"));

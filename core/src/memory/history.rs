@@ -58,6 +58,11 @@ pub enum What {
         /// Its id.
         id: String,
     },
+    /// A machine was paused.
+    Paused {
+        /// Its id.
+        id: String,
+    },
     /// Something is on its way to being gone.
     Ending {
         /// Its id.

@@ -29,10 +29,24 @@ pub(super) struct Inside {
 }
 
 /// One run of a machine, from its start to the end of its main process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) ended: CancellationToken,
     exit: Arc<Mutex<Option<Exit>>>,
+    paused: watch::Sender<bool>,
+    /// How it would have ended while it was paused.
+    due: Arc<Mutex<Option<Exit>>>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            ended: CancellationToken::new(),
+            exit: Arc::default(),
+            paused: watch::Sender::new(false),
+            due: Arc::default(),
+        }
+    }
 }
 
 impl Run {
@@ -42,8 +56,38 @@ impl Run {
         self.ended.cancel();
     }
 
+    /// Ends the run by itself, which it cannot do while it stands still.
+    pub(super) fn end_by_itself(&self, exit: Exit) {
+        if self.is_paused() {
+            lock(&self.due).get_or_insert(exit);
+        } else {
+            self.end(exit);
+        }
+    }
+
     pub(super) fn exit(&self) -> Option<Exit> {
         lock(&self.exit).clone()
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    pub(super) fn pause(&self) {
+        self.paused.send_replace(true);
+    }
+
+    pub(super) fn go_on(&self) {
+        self.paused.send_replace(false);
+        if let Some(exit) = lock(&self.due).take() {
+            self.end(exit);
+        }
+    }
+
+    /// Completes when it does not stand still.
+    pub(super) async fn moving(&self) {
+        // The sender is held by this very run.
+        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
     }
 }
 
@@ -100,6 +144,7 @@ impl Inside {
             tokio::time::sleep(boot).await;
             loop {
                 for line in &self.table.says {
+                    run.moving().await;
                     self.log.say(self.clock.time(), line);
                 }
                 match self.table.repeats {

@@ -226,7 +226,7 @@ fn inside(state: &State, now: Instant, deed: &Deed, target: &Target) -> Result<(
         // What an ended machine has said can still be read.
         Some((machine, Stage::Up { run, .. }))
             if phase == Phase::Running
-                || deed.verb == Verb::Logs && matches!(phase, Phase::Exited(_) | Phase::Starting) =>
+                || deed.verb == Verb::Logs && matches!(phase, Phase::Exited(_) | Phase::Starting | Phase::Paused) =>
         {
             Ok((Arc::clone(&machine.inside), run.clone()))
         }

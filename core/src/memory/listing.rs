@@ -131,7 +131,8 @@ fn observed(thing: &Thing, now: Instant, settings: &Settings) -> Observed {
     let access = access(settings, &phase);
     let mut observed = Observed::new(phase, thing.id.clone(), access);
     observed.why = why;
-    if let (Body::Machine(machine), Phase::Running | Phase::Starting) = (&thing.body, &observed.phase) {
+    if let (Body::Machine(machine), Phase::Running | Phase::Starting | Phase::Paused) = (&thing.body, &observed.phase) {
+        observed.health = machine.health(now);
         observed.addrs = vec![Addr::new(machine.name.as_str(), AddrScope::Scope)];
         observed.ports = published(machine, &thing.id);
     }

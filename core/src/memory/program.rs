@@ -118,6 +118,7 @@ impl Program {
                 if !wanted {
                     continue;
                 }
+                self.run.moving().await;
                 if step.background {
                     self.spawn(step);
                     self.status = 0;

@@ -128,6 +128,18 @@ impl Provider for Instance {
         .await
     }
 
+    async fn pause(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<()> {
+        let site = a.site.clone();
+        self.change(
+            cx,
+            t,
+            &site,
+            |_, _, _| false,
+            move |state, now, deed, _| state.pause(now, deed, &a),
+        )
+        .await
+    }
+
     async fn renew(&self, cx: &Cx, t: &Ticket, a: Renew) -> Result<()> {
         let site = a.target.site.clone();
         self.change(

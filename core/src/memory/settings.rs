@@ -135,6 +135,8 @@ pub struct Settings {
     pub tty: bool,
     /// What logs offer.
     pub logs: LogDetail,
+    /// Whether machines see folders of the controller: real ones, as they are when they are looked at.
+    pub mounts: bool,
     /// How much at once.
     pub limits: Limits,
     /// What may go wrong.
@@ -162,6 +164,7 @@ impl Default for Settings {
             signals: true,
             tty: true,
             logs: LogDetail::new(true, true),
+            mounts: true,
             limits: Limits::default(),
             faults: Faults::default(),
         }
@@ -169,8 +172,9 @@ impl Default for Settings {
 }
 
 /// Every optional verb.
-const OPTIONAL: [Verb; 9] = [
+const OPTIONAL: [Verb; 10] = [
     Verb::Stop,
+    Verb::Pause,
     Verb::Renew,
     Verb::Snapshot,
     Verb::Exec,
@@ -203,6 +207,7 @@ impl Settings {
         capabilities.tty = self.tty;
         capabilities.logs = self.logs;
         capabilities.scope_names = true;
+        capabilities.mounts = self.mounts;
         capabilities.limits = self.limits;
         capabilities
     }

@@ -29,6 +29,18 @@ pub enum Fail {
     Hang,
 }
 
+/// A health check, and how it turns out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HealthCheck {
+    /// How long after the boot it has an outcome.
+    pub after: Span,
+    /// What it says when it fails. It holds where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails: Option<String>,
+}
+
 /// A machine of the simulated kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +71,12 @@ pub struct Table {
     /// How often it says it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Span>,
+    /// What its main process says when it is asked to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heeds: Option<String>,
+    /// The health check of its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// Folders that outlive it, by the names of their volumes.
     #[serde(default)]
     pub volumes: BTreeMap<String, String>,

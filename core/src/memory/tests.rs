@@ -329,6 +329,35 @@ async fn death_ends_commands_and_logs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_paused_machine_neither_speaks_nor_ends() {
+    let provider = connect(&World::new(1), Value::Null).await;
+    let table = json!({
+        "image": "any", "boot": "0ms", "says": ["tick"], "repeats": "1s", "dies_after": "5s", "exits": 3,
+        "health": { "after": "2s" },
+    });
+    create(&provider, "web", table).await.unwrap();
+    let cx = Cx::within(MINUTE);
+    let health = async || provider.inspect(&cx, target("web")).await.unwrap().health;
+    assert_eq!(health().await, Some(Health::Starting));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(health().await, Some(Health::Healthy));
+    let stamp = stamp("web", 1);
+    let pause = ticket(Verb::Pause, &stamp);
+    provider.pause(&cx, &pause, target("web")).await.unwrap();
+    tokio::time::sleep(MINUTE / 2).await;
+    assert_eq!(phase(&provider, "web").await, Phase::Paused);
+    let mut said = String::new();
+    let mut log = provider.logs(&cx, Logs::new(target("web"))).await.unwrap();
+    log.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "tick\n".repeat(3));
+    let start = ticket(Verb::Start, &stamp);
+    provider.start(&cx, &start, target("web")).await.unwrap();
+    assert_eq!(phase(&provider, "web").await, Phase::Exited(Exit::Code(3)));
+    let refused = provider.pause(&cx, &pause, target("web")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_link_loses_the_outcome() {
     let provider = connect(&World::new(1), json!({ "faults": { "broken_link": 1.0 } })).await;
     create(&provider, "web", plain()).await.unwrap();

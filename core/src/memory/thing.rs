@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::files::{Tree, Volume};
 use super::inside::{Inside, Run};
 use super::table::Fail;
-use crate::{Class, Exit, InstanceName, Keeps, Labels, Name, Phase, PortSpec, Site, Stamp, Time, Value};
+use crate::{Class, Exit, Health, InstanceName, Keeps, Labels, Name, Phase, PortSpec, Site, Stamp, Time, Value};
 
 /// One thing, from its making on. What is gone stays, as the history of its key.
 #[derive(Debug)]
@@ -74,10 +74,27 @@ impl Machine {
         if let Some(exit) = run.exit() {
             return Phase::Exited(exit);
         }
+        if run.is_paused() {
+            return Phase::Paused;
+        }
         if *since + self.boot > now || self.inside.table.fails(Fail::Hang) {
             return Phase::Starting;
         }
         Phase::Running
+    }
+
+    /// What the health check of its image says.
+    pub(super) fn health(&self, now: Instant) -> Option<Health> {
+        let (Stage::Up { since, .. }, Some(check)) = (&self.stage, &self.inside.table.health) else {
+            return None;
+        };
+        Some(match &check.fails {
+            _ if *since + self.boot + check.after.0 > now => Health::Starting,
+            None => Health::Healthy,
+            Some(said) => Health::Unhealthy {
+                said: Some(said.clone()),
+            },
+        })
     }
 
     pub(super) fn end_run(&self, exit: Exit) {

@@ -15,6 +15,7 @@ pub(crate) fn most(changes: u32) -> Capabilities {
     let mut most = Capabilities::new(Keeps::Labels, Settle::Replay { token_life: None });
     most.verbs = [
         Verb::Stop,
+        Verb::Pause,
         Verb::Exec,
         Verb::CopyIn,
         Verb::CopyOut,
@@ -34,16 +35,27 @@ pub(crate) fn most(changes: u32) -> Capabilities {
     most.logs = LogDetail::new(true, true);
     most.env_visible = true;
     most.scope_names = true;
+    most.mounts = true;
     most.limits = Limits::new(changes, READS);
     most
 }
 
+/// What was learnt of an engine that makes a difference.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Learnt {
+    /// The addresses of its containers can be dialled from here.
+    pub(crate) dials: bool,
+    /// It sees the folders of this host.
+    pub(crate) shares_files: bool,
+}
+
 /// What one engine can do.
-pub(crate) fn of(changes: u32, dials: bool) -> Capabilities {
+pub(crate) fn of(changes: u32, learnt: Learnt) -> Capabilities {
     let mut able = most(changes);
-    if !dials {
+    if !learnt.dials {
         able.verbs.remove(&Verb::Dial);
     }
+    able.mounts = learnt.shares_files;
     able
 }
 
@@ -53,8 +65,10 @@ mod tests {
 
     #[test]
     fn an_engine_whose_addresses_are_out_of_reach_does_not_dial() {
-        assert!(of(16, true).offers(Verb::Dial));
-        assert!(!of(16, false).offers(Verb::Dial));
+        let learnt = |dials, shares_files| of(16, Learnt { dials, shares_files });
+        assert!(learnt(true, false).offers(Verb::Dial));
+        assert!(!learnt(false, true).offers(Verb::Dial));
+        assert!(learnt(false, true).mounts && !learnt(true, false).mounts);
         assert!(!most(16).offers(Verb::Renew) && !most(16).offers(Verb::Listen));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Docker {
 
 impl Docker {
     pub(crate) fn new(engine: Engine) -> Self {
-        let capabilities = capabilities::of(engine.settings.changes_at_once, engine.dials);
+        let capabilities = capabilities::of(engine.settings.changes_at_once, engine.learnt);
         Self { engine, capabilities }
     }
 }
@@ -82,6 +82,10 @@ impl Provider for Docker {
 
     async fn stop(&self, cx: &Cx, _: &Ticket, a: Stop) -> Result<()> {
         self.engine.stop(cx, &a.target, a.grace).await
+    }
+
+    async fn pause(&self, cx: &Cx, _: &Ticket, a: Target) -> Result<()> {
+        self.engine.pause(cx, &a).await
     }
 
     async fn destroy(&self, cx: &Cx, _: &Ticket, a: Target) -> Result<Removal> {

@@ -157,9 +157,18 @@ impl Bed {
     }
 
     pub(crate) async fn stop(&self, target: &Target) -> Result<()> {
+        self.stop_within(target, Duration::from_secs(1)).await
+    }
+
+    pub(crate) async fn stop_within(&self, target: &Target, grace: Duration) -> Result<()> {
         let ticket = ticket(&target.stamp, Verb::Stop);
-        let stop = StopRequest::new(target.clone(), Duration::from_secs(1));
+        let stop = StopRequest::new(target.clone(), grace);
         self.provider.stop(&self.cx(), &ticket, stop).await
+    }
+
+    pub(crate) async fn pause(&self, target: &Target) -> Result<()> {
+        let ticket = ticket(&target.stamp, Verb::Pause);
+        self.provider.pause(&self.cx(), &ticket, target.clone()).await
     }
 
     pub(crate) async fn destroy(&self, target: &Target) -> Result<Removal> {

@@ -62,6 +62,17 @@ pub trait Factory: Send + Sync + 'static {
         None
     }
 
+    /// A machine whose main process says one line as soon as it would hear a request to end, the other at that request,
+    /// and then ends.
+    fn heeds(&self, _begun: &str, _asked: &str) -> Option<Value> {
+        None
+    }
+
+    /// A machine whose image has a health check of its own, which soon holds, or soon fails with some words.
+    fn health(&self, _holds: bool) -> Option<Value> {
+        None
+    }
+
     /// A machine that gives back what it gets on a TCP port.
     fn echoes(&self, _port: u16) -> Option<Value> {
         None

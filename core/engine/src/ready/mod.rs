@@ -69,7 +69,7 @@ async fn wait_until_running(inside: &Inside) -> Result<Observed> {
         let observed = inside.look().await?;
         match &observed.phase {
             Phase::Running => return Ok(observed),
-            Phase::Held | Phase::Starting => {}
+            Phase::Held | Phase::Starting | Phase::Paused => {}
             phase => return Err(died(inside, phase, observed.why).await),
         }
         tokio::time::sleep(pause).await;
@@ -84,7 +84,11 @@ async fn watch(inside: &Inside) -> Error {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOK.1);
         match inside.look().await {
-            Ok(observed) if matches!(observed.phase, Phase::Running | Phase::Starting | Phase::Held) => {}
+            Ok(observed)
+                if matches!(
+                    observed.phase,
+                    Phase::Running | Phase::Starting | Phase::Held | Phase::Paused
+                ) => {}
             Ok(observed) => return died(inside, &observed.phase, observed.why).await,
             Err(error) => return error,
         }
@@ -99,7 +103,7 @@ async fn wait_for_exit(inside: &Inside, spec: &spec::Machine) -> Result<Observed
         let observed = inside.look().await?;
         match &observed.phase {
             Phase::Exited(Exit::Code(0)) => return Ok(observed),
-            Phase::Held | Phase::Starting | Phase::Running => {}
+            Phase::Held | Phase::Starting | Phase::Running | Phase::Paused => {}
             phase => return Err(died(inside, phase, observed.why).await),
         }
         if now() + pause > end {

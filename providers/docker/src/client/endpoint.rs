@@ -48,9 +48,14 @@ impl Endpoint {
         Ok(Self { address, local })
     }
 
+    /// Whether it is a socket in this host's file system.
+    pub(crate) fn is_socket(&self) -> bool {
+        self.address.starts_with("unix://")
+    }
+
     /// A client that has sent nothing yet.
     pub(crate) fn client(&self) -> Result<Docker, bollard::errors::Error> {
-        if self.address.starts_with("unix://") {
+        if self.is_socket() {
             Docker::connect_with_unix(&self.address, CLIENT_TIMEOUT_SECS, API_DEFAULT_VERSION)
         } else {
             Docker::connect_with_http(&self.address, CLIENT_TIMEOUT_SECS, API_DEFAULT_VERSION)

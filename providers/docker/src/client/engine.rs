@@ -5,6 +5,8 @@ use bollard::models::SystemInfo;
 use encamp_core::{Ambient, Cx, Error, ErrorKind, Finding, Level, Result, Site};
 
 use super::endpoint::Endpoint;
+use super::host;
+use crate::capabilities::Learnt;
 use crate::config::Settings;
 use crate::convert::{Reach, engine_site};
 use crate::error::{Effect, Failure, no_daemon, translate};
@@ -23,8 +25,8 @@ pub(crate) struct Engine {
     pub(crate) site: Site,
     /// Its architecture, `x86_64`.
     pub(crate) arch: Option<String>,
-    /// Whether the addresses of its containers can be dialled from here.
-    pub(crate) dials: bool,
+    /// What else was learnt of it.
+    pub(crate) learnt: Learnt,
     pub(super) endpoint: Endpoint,
 }
 
@@ -43,13 +45,16 @@ impl Engine {
         let (first, second) =
             tokio::try_join!(bounded(cx, docker.info()), bounded(cx, docker.info())).map_err(failed)?;
         let site = site_of(&endpoint, &first, &second).await;
-        let dials = endpoint.local && addresses_reach(&first);
+        let learnt = Learnt {
+            dials: endpoint.local && addresses_reach(&first),
+            shares_files: endpoint.is_socket() && host::ThisHost::read().await.is_host_of(&first),
+        };
         Ok(Self {
             docker,
             settings,
             site,
             arch: first.architecture,
-            dials,
+            learnt,
             endpoint,
         })
     }
@@ -60,8 +65,12 @@ impl Engine {
         self.read(cx, self.docker.ping()).await.map_err(reported)?;
         let info = self.same_engine(cx).await?;
         let mut findings = Vec::new();
-        if !self.dials {
+        if !self.learnt.dials {
             let text = "the addresses of its containers cannot be dialled from here; probes run inside the machines";
+            findings.push(Finding::new(Level::Note, text));
+        }
+        if !self.learnt.shares_files {
+            let text = "it does not see the folders of this host, so secrets cannot be mounted from here";
             findings.push(Finding::new(Level::Note, text));
         }
         if thorough {
@@ -98,6 +107,7 @@ impl Engine {
     pub(crate) fn reach(&self) -> Reach {
         Reach {
             local: self.endpoint.local,
+            shares_files: self.learnt.shares_files,
             publish_address: self.settings.publish_address,
         }
     }

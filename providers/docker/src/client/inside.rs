@@ -19,7 +19,7 @@ impl Engine {
     pub(crate) async fn dial(&self, cx: &Cx, request: &Dial) -> Result<Duplex> {
         let itself =
             |host: &str| matches!(host, "127.0.0.1" | "localhost" | "::1") || host == request.target.stamp.object();
-        if !self.dials || !request.host.as_deref().is_none_or(itself) {
+        if !self.learnt.dials || !request.host.as_deref().is_none_or(itself) {
             return Err(Error::unsupported(Verb::Dial).with("why", "only a container's own address can be dialled"));
         }
         let seen = observed(&self.own(cx, &request.target).await?, true);

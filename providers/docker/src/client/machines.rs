@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
-use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, StopContainerOptions,
+};
 use encamp_core::{Access, Created, Cx, Error, ErrorKind, Observed, Phase, Removal, Result, Retry, Stamp, Target};
 
 use super::Engine;
@@ -71,10 +73,13 @@ impl Engine {
         .with("name", key))
     }
 
-    /// Starts a container; one that runs already is fine.
+    /// Starts a container, or lets a paused one go on; one that runs already is fine.
     pub(crate) async fn start(&self, cx: &Cx, target: &Target) -> Result<()> {
-        let id = self.own(cx, target).await?.id;
-        let id = id.unwrap_or_default();
+        let found = self.own(cx, target).await?;
+        let id = found.id.clone().unwrap_or_default();
+        if is_paused(&found) {
+            return self.unpause_id(cx, &id).await;
+        }
         let call = self
             .docker
             .start_container(&id, None::<bollard::query_parameters::StartContainerOptions>);
@@ -88,7 +93,41 @@ impl Engine {
         self.stop_id(cx, &id, grace).await
     }
 
+    /// Lets a container's processes stand still; one that is paused already is fine.
+    pub(crate) async fn pause(&self, cx: &Cx, target: &Target) -> Result<()> {
+        let found = self.own(cx, target).await?;
+        if is_paused(&found) {
+            return Ok(());
+        }
+        let id = found.id.unwrap_or_default();
+        match self.change(cx, self.docker.pause_container(&id)).await {
+            // Another call came first.
+            Err(failure) if failure.text().contains("already paused") => Ok(()),
+            sent => sent.map_err(|failure| self.failed(failure, Effect::Change)),
+        }
+    }
+
+    async fn unpause_id(&self, cx: &Cx, id: &str) -> Result<()> {
+        match self.change(cx, self.docker.unpause_container(id)).await {
+            Err(failure) if failure.text().contains("is not paused") => Ok(()),
+            sent => sent.map_err(|failure| self.failed(failure, Effect::Change)),
+        }
+    }
+
+    async fn kill_id(&self, cx: &Cx, id: &str) -> Result<()> {
+        let options = KillContainerOptions {
+            signal: "SIGKILL".to_owned(),
+        };
+        match self.change(cx, self.docker.kill_container(id, Some(options))).await {
+            Err(failure) if failure.status() == Some(409) && failure.text().contains("is not running") => Ok(()),
+            sent => sent.map_err(|failure| self.failed(failure, Effect::Change)),
+        }
+    }
+
     async fn stop_id(&self, cx: &Cx, id: &str, grace: Duration) -> Result<()> {
+        if grace.is_zero() {
+            return self.kill_id(cx, id).await;
+        }
         let seconds = crate::table::Span(grace).seconds_up();
         let options = StopContainerOptions {
             t: Some(i32::try_from(seconds).unwrap_or(i32::MAX)),
@@ -177,4 +216,8 @@ impl Engine {
             Err(failure) => Err(self.failed(failure, Effect::Read)),
         }
     }
+}
+
+fn is_paused(container: &ContainerInspectResponse) -> bool {
+    container.state.as_ref().and_then(|state| state.paused) == Some(true)
 }

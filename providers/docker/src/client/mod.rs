@@ -5,6 +5,7 @@ mod endpoint;
 mod engine;
 mod exec;
 mod files;
+mod host;
 mod images;
 mod inside;
 mod listing;

@@ -20,6 +20,8 @@ const HARDENED_PIDS: i64 = 1024;
 pub(crate) struct Reach {
     /// The engine's host is this one.
     pub(crate) local: bool,
+    /// The engine sees the folders of this host.
+    pub(crate) shares_files: bool,
     /// The address of the engine's host.
     pub(crate) publish_address: IpAddr,
 }
@@ -72,11 +74,9 @@ pub(crate) fn container(create: &Create, reach: Reach) -> Result<ContainerCreate
 }
 
 fn host_config(create: &Create, table: &Table, reach: Reach) -> Result<HostConfig> {
-    let mounts = table
-        .volumes
-        .iter()
-        .map(|volume| mount(create, volume))
-        .collect::<Result<Vec<_>>>()?;
+    let of_table = table.volumes.iter().map(|volume| mount(create, volume));
+    let of_engine = create.mounts.iter().map(|folder| of_controller(folder, reach));
+    let mounts = of_table.chain(of_engine).collect::<Result<Vec<_>>>()?;
     let mut cap_drop = table.cap_drop.clone();
     if table.hardened && !cap_drop.iter().any(|cap| cap == "ALL") {
         cap_drop.push("ALL".to_owned());
@@ -173,6 +173,26 @@ fn mount(create: &Create, volume: &Volume) -> Result<Mount> {
     })
 }
 
+/// The settings have no say in these: they are the caller's own, and no file asks for them.
+fn of_controller(folder: &encamp_core::Mount, reach: Reach) -> Result<Mount> {
+    let invalid = |why| {
+        let error = Error::new(ErrorKind::Invalid, why);
+        error.with("folder", folder.from.display()).with("at", &folder.to)
+    };
+    if !reach.shares_files {
+        return Err(invalid("the engine does not see the folders of this host"));
+    }
+    let source = folder.from.to_str().filter(|_| folder.from.is_absolute());
+    let source = source.ok_or_else(|| invalid("a folder to mount must be an absolute path in Unicode"))?;
+    Ok(Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_owned()),
+        target: Some(folder.to.clone()),
+        read_only: Some(folder.read_only),
+        ..Mount::default()
+    })
+}
+
 fn port_key(port: &PortSpec) -> String {
     format!("{}/{}", port.port, port.protocol.as_str())
 }
@@ -210,6 +230,7 @@ mod tests {
 
     const LOCAL: Reach = Reach {
         local: true,
+        shares_files: true,
         publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
 
@@ -299,6 +320,25 @@ mod tests {
         assert_eq!(host.tmpfs.unwrap()["/run"], "size=1m");
         let mount = &host.mounts.unwrap()[0];
         assert_eq!((mount.source.as_deref(), mount.read_only), (Some("ec-v"), Some(true)));
+    }
+
+    #[test]
+    fn folders_of_the_controller_are_mounted_where_the_engine_sees_them() {
+        let mut create = create(&json!({ "image": "a" }));
+        create
+            .mounts
+            .push(encamp_core::Mount::read_only("/run/x", "/run/encamp/secrets"));
+        let mounts = container(&create, LOCAL).unwrap().host_config.unwrap().mounts.unwrap();
+        let mount = &mounts[0];
+        assert_eq!((mount.typ, mount.read_only), (Some(MountType::BIND), Some(true)));
+        assert_eq!(mount.target.as_deref(), Some("/run/encamp/secrets"));
+        let far = Reach {
+            shares_files: false,
+            ..LOCAL
+        };
+        assert_eq!(container(&create, far).unwrap_err().kind(), ErrorKind::Invalid);
+        create.mounts[0].from = "relative".into();
+        assert_eq!(container(&create, LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, ContainerSummary,
-    ContainerSummaryStateEnum as Summary, ImageSummary, Network, NetworkSettings, SystemInfo, Volume,
+    ContainerSummaryStateEnum as Summary, HealthStatusEnum as HealthStatus, ImageSummary, Network, NetworkSettings,
+    SystemInfo, Volume,
 };
-use encamp_core::{Access, Addr, AddrScope, Class, Exit, Found, Labels, Observed, Phase, Published, Site};
+use encamp_core::{Access, Addr, AddrScope, Class, Exit, Found, Health, Labels, Observed, Phase, Published, Site};
 use sha2::{Digest, Sha256};
 
 use super::{GRACE_LABEL, SNAPSHOT_REPOSITORY};
@@ -39,7 +40,7 @@ pub(crate) fn phase_of(state: &ContainerState) -> (Phase, Option<String>) {
     match state.status {
         Some(Status::CREATED) => (Phase::Held, said),
         Some(Status::RUNNING | Status::STOPPING) => (Phase::Running, said),
-        Some(Status::PAUSED) => (Phase::Running, Some("paused".to_owned())),
+        Some(Status::PAUSED) => (Phase::Paused, said),
         Some(Status::EXITED) => {
             let out_of_memory = state.oom_killed == Some(true);
             let why = if out_of_memory {
@@ -51,6 +52,22 @@ pub(crate) fn phase_of(state: &ContainerState) -> (Phase, Option<String>) {
         }
         Some(Status::REMOVING | Status::DEAD) => (Phase::Dying, said),
         Some(Status::RESTARTING | Status::EMPTY) | None => (Phase::Starting, said),
+    }
+}
+
+/// What the image's own health check says of a container that runs.
+fn health_of(state: &ContainerState) -> Option<Health> {
+    let health = state.health.as_ref().filter(|_| state.running == Some(true))?;
+    match health.status? {
+        HealthStatus::EMPTY | HealthStatus::NONE => None,
+        HealthStatus::STARTING => Some(Health::Starting),
+        HealthStatus::HEALTHY => Some(Health::Healthy),
+        HealthStatus::UNHEALTHY => {
+            let last = health.log.iter().flatten().next_back();
+            let said = last.and_then(|last| last.output.as_deref()).map(str::trim);
+            let said = said.filter(|said| !said.is_empty()).map(str::to_owned);
+            Some(Health::Unhealthy { said })
+        }
     }
 }
 
@@ -67,6 +84,7 @@ pub(crate) fn observed(container: &ContainerInspectResponse, local: bool) -> Obs
     let id = container.id.clone().unwrap_or_default();
     let mut observed = Observed::new(phase, id, Access::Native);
     observed.why = why;
+    observed.health = container.state.as_ref().and_then(health_of);
     if let Some(settings) = &container.network_settings {
         observed.addrs = addrs(settings);
         observed.ports = ports(settings, local);
@@ -133,7 +151,8 @@ pub(crate) fn found_machine(site: &Site, summary: ContainerSummary) -> Found {
         .unwrap_or_default();
     let phase = match summary.state {
         Some(Summary::CREATED) => Phase::Held,
-        Some(Summary::RUNNING | Summary::PAUSED | Summary::STOPPING) => Phase::Running,
+        Some(Summary::RUNNING | Summary::STOPPING) => Phase::Running,
+        Some(Summary::PAUSED) => Phase::Paused,
         Some(Summary::EXITED) => Phase::Exited(exit_of(summary.status.as_deref().and_then(exit_in))),
         Some(Summary::REMOVING | Summary::DEAD) => Phase::Dying,
         Some(Summary::RESTARTING | Summary::EMPTY) | None => Phase::Starting,

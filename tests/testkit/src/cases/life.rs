@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use encamp_core::{Capabilities, Class, ErrorKind, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
+use encamp_core::{Capabilities, Class, ErrorKind, Logs, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
 
+use super::logs::{at_least, read};
 use super::{exec, labels, stops};
 use crate::bed::{Bed, expect_kind, ticket};
 use crate::promise::{Outcome, Promise, Stop, ensure, promises};
 
-pub(crate) fn promises() -> [Promise; 8] {
+pub(crate) fn promises() -> [Promise; 9] {
     promises!(life {
         a_stopped_machine_starts_again if stops, or "stop",
         files_survive_a_stop if stops_with_commands, or "stop and exec",
         a_repeated_stop_is_harmless if stops, or "stop",
+        a_stop_asks_and_a_kill_does_not if stops_with_logs, or "stop and logs",
         changing_what_is_absent_says_so if stops, or "stop",
         a_stop_or_start_with_another_proof_is_a_conflict if stops_with_labels, or "stop, or labels",
         a_snapshot_carries_the_files if snapshots, or "snapshot and exec",
@@ -23,6 +25,10 @@ pub(crate) fn promises() -> [Promise; 8] {
 
 fn stops_with_commands(capabilities: &Capabilities) -> bool {
     stops(capabilities) && exec(capabilities)
+}
+
+fn stops_with_logs(capabilities: &Capabilities) -> bool {
+    stops(capabilities) && capabilities.offers(Verb::Logs)
 }
 
 fn stops_with_labels(capabilities: &Capabilities) -> bool {
@@ -74,6 +80,25 @@ async fn a_repeated_stop_is_harmless(bed: &Bed) -> Outcome {
     bed.wait_stopped(&target).await?;
     bed.stop(&target).await?;
     bed.wait_stopped(&target).await
+}
+
+async fn a_stop_asks_and_a_kill_does_not(bed: &Bed) -> Outcome {
+    const BEGUN: &str = "begun";
+    const ASKED: &str = "asked to end";
+    let missing = || Stop::NotOffered("no table for a machine that says when it is asked to end".into());
+    for (object, grace, said) in [
+        ("asked", Duration::from_secs(10), &[BEGUN, ASKED][..]),
+        ("killed", Duration::ZERO, &[BEGUN][..]),
+    ] {
+        let table = bed.factory.heeds(BEGUN, ASKED).ok_or_else(missing)?;
+        let target = bed.raise(object, table).await?;
+        at_least(bed, &target, 1).await?;
+        bed.stop_within(&target, grace).await?;
+        bed.wait_stopped(&target).await?;
+        let lines = read(bed, Logs::new(target)).await?;
+        ensure!(lines == said, "after a stop within {grace:?} it has said {lines:?}");
+    }
+    Ok(())
 }
 
 async fn changing_what_is_absent_says_so(bed: &Bed) -> Outcome {

@@ -32,7 +32,7 @@ fn follow(capabilities: &Capabilities) -> bool {
 
 const LINE: &str = "hello from the testkit";
 
-async fn talker(bed: &Bed) -> Outcome<Target> {
+pub(super) async fn talker(bed: &Bed) -> Outcome<Target> {
     let table = bed
         .factory
         .says(LINE)
@@ -40,7 +40,7 @@ async fn talker(bed: &Bed) -> Outcome<Target> {
     bed.raise("talker", table).await
 }
 
-async fn read(bed: &Bed, logs: Logs) -> Outcome<Vec<String>> {
+pub(super) async fn read(bed: &Bed, logs: Logs) -> Outcome<Vec<String>> {
     let mut said = Vec::new();
     let mut stream = bed.provider.logs(&bed.cx(), logs).await?;
     stream.read_to_end(&mut said).await?;
@@ -48,7 +48,7 @@ async fn read(bed: &Bed, logs: Logs) -> Outcome<Vec<String>> {
 }
 
 /// Waits until so many lines were said.
-async fn at_least(bed: &Bed, target: &Target, count: usize) -> Outcome<Vec<String>> {
+pub(super) async fn at_least(bed: &Bed, target: &Target, count: usize) -> Outcome<Vec<String>> {
     bed.eventually("said", || async {
         let lines = read(bed, Logs::new(target.clone())).await?;
         Ok((lines.len() >= count).then_some(lines))

@@ -5,11 +5,14 @@ mod commands;
 mod creation;
 mod decoys;
 mod files;
+mod health;
 mod kind;
 mod life;
 mod listing;
 mod logs;
+mod mounts;
 mod network;
+mod pause;
 mod removal;
 mod scope;
 mod streams;
@@ -29,6 +32,9 @@ pub(crate) fn all() -> impl Iterator<Item = Promise> {
         .chain(listing::promises())
         .chain(scope::promises())
         .chain(life::promises())
+        .chain(pause::promises())
+        .chain(health::promises())
+        .chain(mounts::promises())
         .chain(access::promises())
         .chain(commands::promises())
         .chain(streams::promises())

@@ -1,18 +1,22 @@
 //! What is not declared answers `Unsupported`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use encamp_core::layers::{Options, stack};
 use encamp_core::{
-    Capabilities, Class, CopyIn, CopyOut, Dial, ErrorKind, Exec, Listen, Logs, Renew, Signal, Size, Snapshot,
-    Stop as StopRequest, Verb,
+    Capabilities, Class, CopyIn, CopyOut, Dial, ErrorKind, Exec, InstanceName, Listen, Logs, Mount, Renew, Signal,
+    Size, Snapshot, Stop as StopRequest, Verb,
 };
 
 use crate::bed::{Bed, expect_kind, ticket};
-use crate::promise::{Outcome, Promise, ensure, promises};
+use crate::promise::{Outcome, Promise, Stop, ensure, promises};
 
-pub(crate) fn promises() -> [Promise; 12] {
+pub(crate) fn promises() -> [Promise; 14] {
     promises!(unoffered {
         stop_is_unsupported if |c| lacks(c, Verb::Stop), or "stop is offered",
+        pause_is_unsupported if |c| lacks(c, Verb::Pause), or "pause is offered",
+        mounts_are_invalid if lacks_mounts, or "mounts are offered",
         renew_is_unsupported if |c| lacks(c, Verb::Renew), or "renew is offered",
         snapshot_is_unsupported if |c| lacks(c, Verb::Snapshot), or "snapshot is offered",
         exec_is_unsupported if |c| lacks(c, Verb::Exec), or "exec is offered",
@@ -29,6 +33,10 @@ pub(crate) fn promises() -> [Promise; 12] {
 
 fn lacks(capabilities: &Capabilities, verb: Verb) -> bool {
     !capabilities.offers(verb)
+}
+
+fn lacks_mounts(capabilities: &Capabilities) -> bool {
+    !capabilities.mounts
 }
 
 fn lacks_signals(capabilities: &Capabilities) -> bool {
@@ -56,6 +64,32 @@ async fn stop_is_unsupported(bed: &Bed) -> Outcome {
     let ticket = ticket(&target.stamp, Verb::Stop);
     let stop = StopRequest::new(target, Duration::ZERO);
     refused(bed.provider.stop(&bed.cx(), &ticket, stop).await, Verb::Stop)
+}
+
+async fn pause_is_unsupported(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    refused(bed.pause(&target).await, Verb::Pause)
+}
+
+/// A provider that knows nothing of mounts would leave them out, so the layers around it refuse them.
+async fn mounts_are_invalid(bed: &Bed) -> Outcome {
+    let mut request = bed.request("web", bed.factory.plain()).await?;
+    request.mounts.push(Mount::read_only("/", "/mnt"));
+    let request = bed.stamps.freeze(request);
+    let name = InstanceName::new("conformance").map_err(|error| Stop::Broken(error.to_string()))?;
+    let layered = stack(Arc::clone(&bed.provider), Options::new(name));
+    expect_kind(
+        bed.create_by(&layered, &request).await,
+        ErrorKind::Invalid,
+        "a request with mounts, which are not declared,",
+    )?;
+    let listing = bed.list().await?;
+    let made = listing
+        .found
+        .iter()
+        .any(|found| found.key == request.stamp.key.as_str());
+    ensure!(!made, "the refused request made a machine");
+    Ok(())
 }
 
 async fn renew_is_unsupported(bed: &Bed) -> Outcome {

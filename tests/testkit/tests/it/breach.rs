@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use encamp_core::{
     Accept, BoxRead, Candidate, Capabilities, Check, Control, ControllerId, ControllerPrefix, CopyIn, CopyOut, Create,
-    Created, Cx, Dial, Duplex, Error, ErrorKind, Exec, Exit, Finding, Image, Key, List, Listen, Listing, Logs,
+    Created, Cx, Dial, Duplex, Error, ErrorKind, Exec, Exit, Finding, Health, Image, Key, List, Listen, Listing, Logs,
     Observed, OpenScope, Opened, Phase, Process, Provider, Removal, Renew, Resolve, Result, Signal, Site, Size,
     Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
 };
@@ -30,6 +31,11 @@ pub(crate) enum How {
     EnvironmentsAreMixed,
     OpensIgnoreTheKey,
     StopsDestroy,
+    KillsAsk,
+    PausesDoNothing,
+    PausesDestroy,
+    HealthIsMadeUp,
+    MountsAreLost,
     RenewalsAreForgotten,
     ExitCodesAreLost,
     SignalsAreLost,
@@ -132,7 +138,11 @@ impl Provider for Breach {
     }
 
     async fn inspect(&self, cx: &Cx, a: Target) -> Result<Observed> {
-        self.inner.inspect(cx, a).await
+        let mut observed = self.inner.inspect(cx, a).await?;
+        if self.how == How::HealthIsMadeUp {
+            observed.health = Some(Health::Healthy);
+        }
+        Ok(observed)
     }
 
     async fn list(&self, cx: &Cx, mut a: List) -> Result<Listing> {
@@ -172,6 +182,9 @@ impl Provider for Breach {
         if self.how == How::EnvironmentIsLost {
             a.env.clear();
         }
+        if self.how == How::MountsAreLost {
+            a.mounts.clear();
+        }
         let created = self.inner.create(cx, t, a).await;
         match (self.how, created) {
             (How::AdoptionIsNotTold, Ok(created)) => Ok(Created::new(created.id, created.phase)),
@@ -189,12 +202,28 @@ impl Provider for Breach {
         self.inner.start(cx, t, a).await
     }
 
-    async fn stop(&self, cx: &Cx, t: &Ticket, a: Stop) -> Result<()> {
+    async fn stop(&self, cx: &Cx, t: &Ticket, mut a: Stop) -> Result<()> {
+        if self.how == How::KillsAsk {
+            a.grace = a.grace.max(Duration::from_secs(1));
+        }
         if self.how == How::StopsDestroy {
             let destroy = Ticket::of_committed_intent(t.key().clone(), Verb::Destroy, t.epoch());
             return self.inner.destroy(cx, &destroy, a.target).await.map(|_| ());
         }
         self.inner.stop(cx, t, a).await
+    }
+
+    async fn pause(&self, cx: &Cx, t: &Ticket, mut a: Target) -> Result<()> {
+        match self.how {
+            How::PausesDoNothing => return Ok(()),
+            How::PausesDestroy => {
+                let destroy = Ticket::of_committed_intent(t.key().clone(), Verb::Destroy, t.epoch());
+                return self.inner.destroy(cx, &destroy, a).await.map(|_| ());
+            }
+            How::StampsAreNotCompared => a = self.whatever(cx, a).await?,
+            _ => {}
+        }
+        self.inner.pause(cx, t, a).await
     }
 
     async fn renew(&self, cx: &Cx, t: &Ticket, a: Renew) -> Result<()> {

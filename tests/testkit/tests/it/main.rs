@@ -65,6 +65,15 @@ impl Factory for Broken {
         Some(json!({ "image": "any", "says": [line], "repeats": "200ms" }))
     }
 
+    fn heeds(&self, begun: &str, asked: &str) -> Option<Value> {
+        Some(json!({ "image": "any", "says": [begun], "heeds": asked }))
+    }
+
+    fn health(&self, holds: bool) -> Option<Value> {
+        let fails = (!holds).then_some("no answer");
+        Some(json!({ "image": "any", "health": { "after": "100ms", "fails": fails } }))
+    }
+
     fn echoes(&self, port: u16) -> Option<Value> {
         Some(json!({ "image": "any", "listens": [port] }))
     }
@@ -95,7 +104,7 @@ async fn a_provider_without_fault_breaks_nothing() {
 }
 
 /// Each breach, and the promise that it breaks.
-const BREACHES: [(How, &str); 32] = [
+const BREACHES: [(How, &str); 39] = [
     (
         How::CreatesIgnoreTheKey,
         "creation::a_repeated_create_finds_the_same_machine",
@@ -142,6 +151,22 @@ const BREACHES: [(How, &str); 32] = [
     (How::OpensIgnoreTheKey, "scope::a_repeated_open_finds_the_same_item"),
     (How::AbsenceIsAnError, "scope::closing_what_never_was_says_gone"),
     (How::StopsDestroy, "life::files_survive_a_stop"),
+    (How::KillsAsk, "life::a_stop_asks_and_a_kill_does_not"),
+    (
+        How::PausesDoNothing,
+        "pause::a_paused_machine_stands_still_until_its_start",
+    ),
+    (How::PausesDestroy, "pause::a_repeated_pause_is_harmless"),
+    (
+        How::StampsAreNotCompared,
+        "pause::a_pause_with_another_proof_is_a_conflict",
+    ),
+    (
+        How::HealthIsMadeUp,
+        "health::a_machine_without_a_health_check_has_no_health",
+    ),
+    (How::HealthIsMadeUp, "health::a_health_check_that_fails_is_seen"),
+    (How::MountsAreLost, "mounts::a_folder_of_the_controller_is_seen_inside"),
     (How::RenewalsAreForgotten, "life::a_renewed_machine_lives_on"),
     (How::ExitCodesAreLost, "commands::exit_codes_are_exact"),
     (
