@@ -11,6 +11,7 @@ use encamp_file::spec::{Stage, Task};
 use globset::{GlobBuilder, GlobMatcher};
 use quick_junit::TestSuite;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::events::Event;
 use crate::inside::Inside;
@@ -142,7 +143,7 @@ impl Results {
         let Some(row) = staging.raised.rows.get(&name) else {
             return Ok(());
         };
-        let provider = staging.provider_of(row).await?;
+        let provider = staging.session.camp.provider_of(row).await?;
         let inside = Inside::new(staging.session, provider, row);
         let viewer = encamp_file::text::Viewer::Member(name);
         let cwd = match &task.cwd {
@@ -327,7 +328,7 @@ async fn working_folder(
     }
     let mut exec = Exec::new(inside.target.clone(), ["pwd"]);
     (exec.cwd, exec.user) = (cwd, task.user.clone());
-    let said = inside.run(exec, within).await?;
+    let said = inside.run(exec, None, within, &CancellationToken::new()).await?;
     match said.text.lines().next().filter(|line| line.starts_with('/')) {
         Some(folder) if said.exit.success() => Ok(folder.to_owned()),
         _ => Err(Error::new(

@@ -1,10 +1,15 @@
 //! What the engine does inside a machine: short commands, connections, the last lines.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Cx, Duplex, Error, Exec, Exit, Logs, Observed, Process, Provider, Result, Signal, Target, Verb};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use encamp_core::{
+    BoxRead, BoxWrite, CopyIn, CopyOut, Cx, Duplex, Error, ErrorKind, Exec, Exit, Logs, Observed, Process, Provider,
+    Result, Signal, Target, Verb,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::journal::IntentRow;
 use crate::session::Session;
@@ -28,7 +33,17 @@ pub(crate) struct Inside {
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) exit: Exit,
+    /// Both streams.
     pub(crate) text: String,
+    /// Standard output alone.
+    out: String,
+}
+
+impl Said {
+    /// The last line of standard output that is not empty.
+    pub(crate) fn last_line(&self) -> Option<&str> {
+        self.out.lines().map(str::trim).rfind(|line| !line.is_empty())
+    }
 }
 
 impl Inside {
@@ -54,8 +69,28 @@ impl Inside {
             .await
     }
 
-    /// Runs a command to its end. At the deadline everything that it started is killed.
-    pub(crate) async fn run(&self, exec: Exec, within: Duration) -> Result<Said> {
+    /// Unpacks a tar stream into a folder.
+    pub(crate) async fn copy_in(&self, folder: &str, tar: BoxRead, within: Duration) -> Result<()> {
+        let copy = CopyIn::new(self.target.clone(), folder);
+        within_time(within, self.provider.copy_in(&Cx::within(within), copy, tar)).await
+    }
+
+    /// Packs a path as a tar stream.
+    pub(crate) async fn copy_out(&self, path: &str, within: Duration) -> Result<BoxRead> {
+        let copy = CopyOut::new(self.target.clone(), path);
+        within_time(within, self.provider.copy_out(&Cx::within(within), copy)).await
+    }
+
+    /// Runs a command to its end, with `input` as its standard input. At the deadline, and when it is to stop,
+    /// everything that it started is killed.
+    pub(crate) async fn run(
+        &self,
+        mut exec: Exec,
+        input: Option<&str>,
+        within: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Said> {
+        exec.stdin = input.is_some();
         let cx = Cx::within(within);
         let Process {
             stdin,
@@ -63,24 +98,24 @@ impl Inside {
             stderr,
             mut control,
         } = self.provider.exec(&cx, exec).await?;
-        drop(stdin);
         let running = async {
-            let ((out, err), exit) =
-                tokio::join!(async { tokio::join!(tail(Some(stdout)), tail(stderr)) }, control.wait());
+            let streams = async { tokio::join!(feed(stdin, input), tail(Some(stdout)), tail(stderr)) };
+            let (((), out, err), exit) = tokio::join!(streams, control.wait());
             exit.map(|exit| Said {
                 exit,
                 text: join(&out, &err),
+                out: String::from_utf8_lossy(&out).into_owned(),
             })
         };
-        if let Ok(said) = tokio::time::timeout(within, running).await {
-            return said;
-        }
+        let error = tokio::select! {
+            ended = tokio::time::timeout(within, running) => match ended {
+                Ok(said) => return said,
+                Err(_) => Error::new(ErrorKind::Unavailable, format!("no answer within {within:?}")),
+            },
+            () = stop.cancelled() => Error::new(ErrorKind::Cancelled, "it was stopped"),
+        };
         kill(&mut *control).await;
-        Err(Error::new(
-            encamp_core::ErrorKind::Unavailable,
-            format!("no answer within {within:?}"),
-        )
-        .at(Verb::Exec))
+        Err(error.at(Verb::Exec))
     }
 
     /// The last lines of the machine's main process; empty where its provider has no logs.
@@ -100,6 +135,30 @@ impl Inside {
             .flatten()
             .unwrap_or_default();
         lines_of(&text)
+    }
+}
+
+async fn within_time<T>(within: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(within, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("no answer within {within:?}"),
+        )),
+    }
+}
+
+/// Gives a command its input. One that does not read it to the end has its reasons.
+pub(crate) async fn feed(stdin: Option<BoxWrite>, input: Option<&str>) {
+    let (Some(mut stdin), Some(input)) = (stdin, input) else {
+        return;
+    };
+    let writing = async {
+        stdin.write_all(input.as_bytes()).await?;
+        stdin.shutdown().await
+    };
+    if let Err(error) = writing.await {
+        tracing::debug!(%error, "a command did not read its input to the end");
     }
 }
 

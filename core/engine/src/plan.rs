@@ -188,6 +188,9 @@ fn judge(wish: &Wish, row: &IntentRow, sight: Option<Sight>) -> (Action, Reason)
     if let Some(failure) = &row.failure {
         return (Action::Replace, Reason::Failed(failure.clone()));
     }
+    if row.state == IntentState::Seen && row.set_up.running {
+        return (Action::Replace, Reason::Failed("its set-up was cut off".into()));
+    }
     match (row.state, sight) {
         (IntentState::Planned | IntentState::Sent | IntentState::Unknown, _) => (Action::Continue, Reason::NotFinished),
         (_, Some(Sight::Absent)) => (Action::Replace, Reason::Vanished),
@@ -227,6 +230,7 @@ mod tests {
             ports: Vec::new(),
             data: Value::Null,
             stopped: false,
+            set_up: crate::journal::SetUp::default(),
         }
     }
 

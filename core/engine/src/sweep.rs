@@ -340,6 +340,7 @@ async fn recover(
         ports: Vec::new(),
         data: encamp_core::Value::Null,
         stopped: false,
+        set_up: crate::journal::SetUp::default(),
     };
     if let Some(configured) = camp.providers.instance(&of.instance) {
         let site = SiteRow {

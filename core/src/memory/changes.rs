@@ -303,7 +303,7 @@ impl State {
     }
 
     fn stage(&self, number: Number) -> Option<&Stage> {
-        Some(&self.things.get(&number)?.machine()?.stage)
+        Some(&self.things.get(number)?.machine()?.stage)
     }
 
     pub(super) fn pause(&mut self, now: Instant, deed: &Deed, a: &Target) -> Result<()> {
@@ -312,7 +312,7 @@ impl State {
             return Err(gone(a));
         }
         for number in ours {
-            let thing = self.things.get(&number);
+            let thing = self.things.get(number);
             let (phase, id) = thing.map(|thing| (thing.phase(now), thing.id.clone())).unzip();
             match (phase, self.stage(number)) {
                 (Some(Phase::Running), Some(Stage::Up { run, .. })) => {

@@ -1,23 +1,27 @@
 //! Lives one object: performs the effects of its state machine until there is nothing more to do.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{
-    Addr, Class, Error, ErrorKind, List, Opened, Provider, Published, Report, Result, Retry, Settle, Target, Value,
-    Verb,
+    Addr, Class, Error, ErrorKind, List, Observed, Opened, Provider, Published, Report, Result, Retry, Settle, Target,
+    Value, Verb,
 };
 use encamp_file::spec;
+use encamp_file::text::Facts;
 use tokio::time::Instant;
 
+use super::gate::Gate;
 use crate::clock::monotonic_now as now;
 use crate::events::{Event as Told, Status};
 use crate::inside::Inside;
 use crate::journal::{IntentRow, IntentState, Op};
 use crate::machine::{Effect, Event, State, transition};
-use crate::ready;
+use crate::ready::{self, Judged};
 use crate::session::{Change, Session};
 use crate::settle::{self, Settled};
+use crate::setup::SettingUp;
 
 /// Where an object is to be brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +39,22 @@ pub(crate) struct Lived {
     pub(crate) failure: Option<Error>,
 }
 
+/// What a machine is to become.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) spec: &'a spec::Machine,
+    /// Of the machines that it speaks of.
+    pub(crate) facts: Facts,
+    /// Its group, where that has to hold something as a whole.
+    pub(crate) gate: Option<&'a Gate>,
+}
+
 /// One object on its way.
 pub(crate) struct Life<'a> {
     pub(crate) session: &'a Session,
     pub(crate) provider: Arc<dyn Provider>,
-    /// The machine's description; none for scope items and for what goes.
-    pub(crate) spec: Option<&'a spec::Machine>,
+    /// What a machine is to become; nothing for scope items and for what goes.
+    pub(crate) wanted: Option<Wanted<'a>>,
     pub(crate) row: IntentRow,
     pub(crate) goal: Goal,
     deadline: Instant,
@@ -57,11 +71,11 @@ impl<'a> Life<'a> {
     pub(crate) fn new(
         session: &'a Session,
         provider: Arc<dyn Provider>,
-        spec: Option<&'a spec::Machine>,
+        wanted: Option<Wanted<'a>>,
         row: IntentRow,
         goal: Goal,
     ) -> Self {
-        Self::since(now(), session, provider, spec, row, goal)
+        Self::since(now(), session, provider, wanted, row, goal)
     }
 
     /// One whose patience began to run earlier: that of the command that it is a part of.
@@ -69,7 +83,7 @@ impl<'a> Life<'a> {
         began: Instant,
         session: &'a Session,
         provider: Arc<dyn Provider>,
-        spec: Option<&'a spec::Machine>,
+        wanted: Option<Wanted<'a>>,
         row: IntentRow,
         goal: Goal,
     ) -> Self {
@@ -83,7 +97,7 @@ impl<'a> Life<'a> {
         Self {
             session,
             provider,
-            spec,
+            wanted,
             row,
             goal,
             deadline: began + patience.max(bounds + policy.check),
@@ -135,7 +149,7 @@ impl<'a> Life<'a> {
             Effect::SendCreate => self.send_create().await?,
             Effect::Settle => self.settle().await?,
             Effect::SendStart => self.send_start().await?,
-            Effect::Probe => self.probe().await,
+            Effect::Probe => self.probe().await?,
             Effect::SendDestroy => self.send_destroy().await?,
             Effect::Pause => self.wait_a_little().await,
             Effect::RecordUnknown => self.record(Op::Lose { epoch, intent }, IntentState::Unknown).await?,
@@ -167,7 +181,8 @@ impl<'a> Life<'a> {
                         IntentState::Ready,
                     )
                     .await?;
-                self.tell(Status::Ready, &ready::summary(self.spec)).await;
+                let holds = self.wanted.as_ref().map(|wanted| ready::summary(&wanted.spec.ready));
+                self.tell(Status::Ready, &holds.unwrap_or_default()).await;
                 event
             }
             Effect::RecordFailure => {
@@ -290,6 +305,10 @@ impl<'a> Life<'a> {
         if self.session.stop.is_cancelled() {
             return Ok(Event::Interrupted);
         }
+        if let Err(error) = self.bring_files().await? {
+            self.failure = Some(self.explain(error, Verb::CopyIn));
+            return Ok(Event::Refused);
+        }
         self.tell(Status::Starting, "").await;
         self.sends += 1;
         let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
@@ -317,32 +336,97 @@ impl<'a> Life<'a> {
         })
     }
 
-    async fn probe(&mut self) -> Event {
-        let (Class::Machine, Some(spec)) = (self.row.class, self.spec) else {
-            return Event::ProbesHeld;
+    /// Sets it up, and waits until everything that readiness asks for holds.
+    async fn probe(&mut self) -> Result<Event> {
+        let Some(wanted) = self.wanted.clone().filter(|_| self.row.class == Class::Machine) else {
+            return Ok(Event::ProbesHeld);
         };
-        let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
-        let waiting = async {
-            if !spec.ready.is_empty() {
-                self.tell(Status::Waiting, &ready::summary(self.spec)).await;
-            }
-            ready::wait(&inside, spec).await
-        };
-        let outcome = tokio::select! {
-            outcome = waiting => outcome,
-            () = self.session.stop.cancelled() => return Event::Interrupted,
-        };
-        match outcome {
+        let outcome = self.come_up(&wanted).await?;
+        Ok(match outcome {
             Ok(observed) => {
                 self.seen = (observed.addrs, observed.ports);
                 self.failure = None;
                 Event::ProbesHeld
             }
+            Err(_) if self.session.stop.is_cancelled() => Event::Interrupted,
             Err(error) => {
                 self.failure = Some(self.explain(error, Verb::Inspect));
                 Event::ProbesFailed
             }
+        })
+    }
+
+    /// Steps and services, its own conditions, steps that come after them, and what its group has to hold.
+    async fn come_up(&mut self, wanted: &Wanted<'_>) -> Result<Result<Observed>> {
+        let spec = wanted.spec;
+        let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
+        let setting_up = SettingUp {
+            session: self.session,
+            inside: &inside,
+            spec,
+            facts: &wanted.facts,
+        };
+        let judged = Judged {
+            inside: &inside,
+            spec,
+            facts: &wanted.facts,
+        };
+        if setting_up.does_something() {
+            if let Err(error) = self.unless_stopped(ready::running(&inside)).await {
+                return Ok(Err(error));
+            }
+            self.tell(Status::Setup, &setting_up.summary()).await;
+            if let Err(error) = setting_up.steps(&mut self.row, false).await? {
+                return Ok(Err(error));
+            }
+            if let Err(error) = setting_up.services().await {
+                return Ok(Err(error));
+            }
         }
+        if !spec.ready.is_empty() {
+            self.tell(Status::Waiting, &ready::summary(&spec.ready)).await;
+        }
+        let observed = match self.unless_stopped(ready::wait(judged, &spec.ready)).await {
+            Ok(observed) => observed,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Err(error) = setting_up.steps(&mut self.row, true).await? {
+            return Ok(Err(error));
+        }
+        if let Some(gate) = wanted.gate {
+            gate.arrive();
+            self.tell(Status::Waiting, &ready::summary(&spec.group_ready)).await;
+            let whole = async {
+                gate.wait().await?;
+                ready::wait(judged, &spec.group_ready).await
+            };
+            if let Err(error) = self.unless_stopped(whole).await {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(observed))
+    }
+
+    async fn unless_stopped<T>(&self, waiting: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            outcome = waiting => outcome,
+            () = self.session.stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "it was stopped")),
+        }
+    }
+
+    /// Brings the files that land before the machine's command starts.
+    async fn bring_files(&mut self) -> Result<Result<()>> {
+        let Some(wanted) = self.wanted.clone() else {
+            return Ok(Ok(()));
+        };
+        let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
+        let setting_up = SettingUp {
+            session: self.session,
+            inside: &inside,
+            spec: wanted.spec,
+            facts: &wanted.facts,
+        };
+        setting_up.files(&mut self.row).await
     }
 
     async fn send_destroy(&mut self) -> Result<Event> {

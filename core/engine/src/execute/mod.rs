@@ -1,12 +1,16 @@
 //! The thin shell: performs effects against providers, store and clock. One executor holds one environment.
 
+mod control;
 mod dispose;
+mod gate;
 mod life;
 mod raise;
 mod request;
 mod scope;
 
+pub(crate) use control::Controlled;
 pub(crate) use dispose::destroy_found;
 pub(crate) use dispose::dispose;
-pub(crate) use raise::{Raised, raise};
+pub(crate) use life::Wanted;
+pub(crate) use raise::{Raised, facts_of, raise};
 pub(crate) use request::rendered;

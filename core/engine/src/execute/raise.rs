@@ -14,7 +14,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use super::dispose::lower_one;
-use super::life::{Goal, Life, Lived};
+use super::gate::Gate;
+use super::life::{Goal, Life, Lived, Wanted};
 use super::request::machine_table;
 use crate::clock::monotonic_now as now;
 use crate::events::Event;
@@ -52,6 +53,8 @@ pub(super) struct Raising<'a> {
     pub(super) seen: &'a BTreeMap<Key, Sight>,
     pub(super) recorded: BTreeMap<(Class, String), Vec<IntentRow>>,
     pub(super) facts: RwLock<Facts>,
+    /// Of the groups that have to hold something as a whole.
+    pub(super) gates: BTreeMap<Name, Gate>,
     pub(super) words: BTreeMap<Name, watch::Sender<Word>>,
     pub(super) connected: Once<InstanceName, Arc<dyn Provider>>,
     pub(super) resolved: Once<(InstanceName, String), Arc<[Candidate]>>,
@@ -89,6 +92,7 @@ pub(crate) async fn raise(
         seen,
         recorded,
         facts: RwLock::default(),
+        gates: gates(spec),
         words: spec
             .machines
             .iter()
@@ -102,6 +106,24 @@ pub(crate) async fn raise(
         sites: Once::new(),
     };
     raising.all(plan).await
+}
+
+/// The groups whose members have to hold something together.
+fn gates(spec: &Environment) -> BTreeMap<Name, Gate> {
+    let groups = spec.machines.iter().filter(|machine| !machine.group_ready.is_empty());
+    let mut members: BTreeMap<&Name, usize> = BTreeMap::new();
+    for (group, _) in groups.filter_map(|machine| machine.group.as_ref()) {
+        *members.entry(group).or_default() += 1;
+    }
+    let gate = |(group, members): (&Name, usize)| (group.clone(), Gate::new(group.clone(), members));
+    members.into_iter().map(gate).collect()
+}
+
+/// What others may know of a ready machine.
+pub(crate) fn facts_of(row: &IntentRow) -> MachineFacts {
+    let mut facts = MachineFacts::new(row.addrs.clone(), row.ports.clone());
+    facts.outputs.clone_from(&row.set_up.outputs);
+    facts
 }
 
 impl Raising<'_> {
@@ -158,6 +180,23 @@ impl Raising<'_> {
         Ok(raised)
     }
 
+    fn gate(&self, machine: &Machine) -> Option<&Gate> {
+        self.gates.get(&machine.group.as_ref()?.0)
+    }
+
+    /// What a machine is to become, with what is known of those that it speaks of: they are ready by now.
+    fn wanted<'b>(&'b self, machine: &'b Machine) -> Wanted<'b> {
+        let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |name: &Name| Some((name.clone(), known.machines.get(name)?.clone()));
+        let mut facts = Facts::default();
+        facts.machines = machine.after.iter().filter_map(of).collect();
+        Wanted {
+            spec: machine,
+            facts,
+            gate: self.gate(machine),
+        }
+    }
+
     pub(super) fn newest(&self, class: Class, object: &str) -> Option<&IntentRow> {
         self.recorded
             .get(&(class, object.to_owned()))?
@@ -180,6 +219,12 @@ impl Raising<'_> {
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let outcome = outcome.map(|brought| self.ended(machine, step, brought, millis));
         let ready = outcome.as_ref().is_ok_and(|ended| ended.report.ready);
+        match self.gate(machine) {
+            // Whoever is brought up has arrived by itself.
+            Some(gate) if ready && step.action == Action::Keep => gate.arrive(),
+            Some(gate) if !ready => gate.lose(&machine.name),
+            _ => {}
+        }
         if let Some(word) = self.words.get(&machine.name) {
             word.send_replace(Some(ready));
         }
@@ -208,12 +253,11 @@ impl Raising<'_> {
             self.session.stop.cancel();
         }
         if ready && let Some(row) = &row {
-            let facts = MachineFacts::new(row.addrs.clone(), row.ports.clone());
             self.facts
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .machines
-                .insert(machine.name.clone(), facts);
+                .insert(machine.name.clone(), facts_of(row));
         }
         let report = MachineReport {
             name: machine.name.to_string(),
@@ -242,9 +286,15 @@ impl Raising<'_> {
                     Ok(provider) => provider,
                     Err(error) => return Ok(Brought::Failed(Some(Box::new(row.clone())), error)),
                 };
-                let lived = Life::new(self.session, provider, Some(machine), row.clone(), Goal::Up)
-                    .live()
-                    .await?;
+                let lived = Life::new(
+                    self.session,
+                    provider,
+                    Some(self.wanted(machine)),
+                    row.clone(),
+                    Goal::Up,
+                )
+                .live()
+                .await?;
                 match lived.state {
                     State::Gone => self.fresh(machine, lived.row.generation.next(), None).await,
                     _ => Ok(Brought::of(lived)),
@@ -363,7 +413,8 @@ impl Raising<'_> {
                 row: Box::new(row.clone()),
             };
             self.session.record(op).await?;
-            let lived = Life::new(self.session, Arc::clone(provider), Some(machine), row, Goal::Up)
+            let wanted = Some(self.wanted(machine));
+            let lived = Life::new(self.session, Arc::clone(provider), wanted, row, Goal::Up)
                 .live()
                 .await?;
             *generation = generation.next();

@@ -109,6 +109,7 @@ impl Raising<'_> {
             ports: Vec::new(),
             data: encamp_core::Value::Null,
             stopped: false,
+            set_up: crate::journal::SetUp::default(),
         })
     }
 }

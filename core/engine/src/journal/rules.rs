@@ -82,6 +82,7 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
         | Op::Touch { .. }
         | Op::Lose { .. }
         | Op::See { .. }
+        | Op::SetUp { .. }
         | Op::Ready { .. }
         | Op::Fail { .. }
         | Op::Doom { .. }

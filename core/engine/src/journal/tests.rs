@@ -61,6 +61,7 @@ fn intent(environment: &str, object: &str, generation: u32) -> IntentRow {
         ports: Vec::new(),
         data: Value::Null,
         stopped: false,
+        set_up: super::SetUp::default(),
     }
 }
 

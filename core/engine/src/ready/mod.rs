@@ -1,6 +1,9 @@
 //! Readiness: a condition a file, judged in the machine's own network and never through a published port.
 
+mod file;
+mod health;
 mod http;
+mod log;
 mod run;
 mod tcp;
 
@@ -8,43 +11,65 @@ use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Exit, Observed, Phase, Result, Verb};
 use encamp_file::spec::{self, Condition, Probe};
+use encamp_file::text::{Facts, Viewer};
 
 use crate::clock::monotonic_now as now;
 use crate::inside::Inside;
 
-pub(crate) use run::argv;
-
 /// The first and the longest pause between two looks at a machine.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Waits until the machine runs and all its conditions hold. Fails at once where its process dies.
-pub(crate) async fn wait(inside: &Inside, spec: &spec::Machine) -> Result<Observed> {
-    if spec
-        .ready
+/// A machine whose conditions are judged, and what its texts may speak of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged<'a> {
+    pub(crate) inside: &'a Inside,
+    pub(crate) spec: &'a spec::Machine,
+    pub(crate) facts: &'a Facts,
+}
+
+impl Judged<'_> {
+    fn viewer(&self) -> Viewer {
+        Viewer::Member(self.spec.name.clone())
+    }
+
+    fn port(&self, name: &encamp_core::Name) -> Result<u16, String> {
+        self.spec
+            .port(name.as_str())
+            .map(|port| port.port)
+            .ok_or_else(|| format!("no port is called `{name}`"))
+    }
+}
+
+/// Whether the machine's process is meant to end.
+pub(crate) fn ends(spec: &spec::Machine) -> bool {
+    spec.ready
         .iter()
         .any(|probe| matches!(probe.condition, Condition::Exited))
-    {
-        return wait_for_exit(inside, spec).await;
+}
+
+/// Waits until the machine runs and `probes` hold. Fails at once where its process dies.
+pub(crate) async fn wait(judged: Judged<'_>, probes: &[Probe]) -> Result<Observed> {
+    if probes.iter().any(|probe| matches!(probe.condition, Condition::Exited)) {
+        return wait_for_exit(judged.inside, probes).await;
     }
-    let observed = wait_until_running(inside).await?;
-    if spec.ready.is_empty() {
+    let observed = running(judged.inside).await?;
+    if probes.is_empty() {
         return Ok(observed);
     }
     let all = async {
-        let probes = spec.ready.iter().map(|probe| hold(inside, spec, probe));
+        let probes = probes.iter().map(|probe| hold(judged, probe));
         futures_util::future::try_join_all(probes).await
     };
     tokio::select! {
         held = all => { held?; }
-        death = watch(inside) => return Err(death),
+        death = watch(judged.inside) => return Err(death),
     }
     Ok(observed)
 }
 
 /// A few words about what a machine waits for.
-pub(crate) fn summary(spec: Option<&spec::Machine>) -> String {
-    let Some(spec) = spec else { return String::new() };
-    spec.ready
+pub(crate) fn summary(probes: &[Probe]) -> String {
+    probes
         .iter()
         .map(|probe| words(&probe.condition))
         .collect::<Vec<_>>()
@@ -63,7 +88,8 @@ fn words(condition: &Condition) -> String {
     }
 }
 
-async fn wait_until_running(inside: &Inside) -> Result<Observed> {
+/// Waits until the machine runs.
+pub(crate) async fn running(inside: &Inside) -> Result<Observed> {
     let mut pause = LOOK.0;
     loop {
         let observed = inside.look().await?;
@@ -95,8 +121,8 @@ async fn watch(inside: &Inside) -> Error {
     }
 }
 
-async fn wait_for_exit(inside: &Inside, spec: &spec::Machine) -> Result<Observed> {
-    let within = spec.ready.iter().map(|probe| probe.within).max().unwrap_or_default();
+async fn wait_for_exit(inside: &Inside, probes: &[Probe]) -> Result<Observed> {
+    let within = probes.iter().map(|probe| probe.within).max().unwrap_or_default();
     let end = now() + within;
     let mut pause = LOOK.0;
     loop {
@@ -140,19 +166,34 @@ async fn died(inside: &Inside, phase: &Phase, why: Option<String>) -> Error {
     error
 }
 
-/// Tries one condition until it holds, and not longer than its `within`.
-async fn hold(inside: &Inside, spec: &spec::Machine, probe: &Probe) -> Result<()> {
+/// Tries one condition until it holds, as long without a break as it says, and not longer than its `within`.
+async fn hold(judged: Judged<'_>, probe: &Probe) -> Result<()> {
+    let inside = judged.inside;
     let end = now() + probe.within;
     let mut attempts = 0u32;
+    let mut holds_since = None;
     loop {
         attempts += 1;
         let left = end.saturating_duration_since(now());
         let limit = probe.timeout.min(left.max(Duration::from_millis(1)));
-        let attempt = attempt(inside, spec, probe, limit);
+        let attempt = attempt(judged, probe, limit);
         let last = match tokio::time::timeout(limit, attempt).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(why)) => why,
-            Err(_) => format!("no answer within {limit:?}"),
+            Ok(Ok(())) => {
+                let since = *holds_since.get_or_insert_with(now);
+                let stable = probe.stable.unwrap_or_default();
+                if since.elapsed() >= stable {
+                    return Ok(());
+                }
+                format!("it held for {:.1?} of {stable:?}", since.elapsed())
+            }
+            Ok(Err(why)) => {
+                holds_since = None;
+                why
+            }
+            Err(_) => {
+                holds_since = None;
+                format!("no answer within {limit:?}")
+            }
         };
         if now() + probe.every > end {
             let what = words(&probe.condition);
@@ -178,31 +219,27 @@ async fn hold(inside: &Inside, spec: &spec::Machine, probe: &Probe) -> Result<()
 }
 
 /// One attempt; the text says why it did not hold.
-async fn attempt(inside: &Inside, spec: &spec::Machine, probe: &Probe, limit: Duration) -> Result<(), String> {
-    let port = |name: &encamp_core::Name| {
-        spec.port(name.as_str())
-            .map(|port| port.port)
-            .ok_or_else(|| format!("no port is called `{name}`"))
-    };
+async fn attempt(judged: Judged<'_>, probe: &Probe, limit: Duration) -> Result<(), String> {
     match &probe.condition {
-        Condition::Tcp { port: name } => tcp::attempt(inside, port(name)?, limit).await,
+        Condition::Tcp { port } => tcp::attempt(judged.inside, judged.port(port)?, limit).await,
         Condition::Http {
-            port: name,
+            port,
             path,
             status,
-            json: None,
+            json,
         } => {
-            let viewer = encamp_file::text::Viewer::Member(spec.name.clone());
-            let path = path
-                .render(&encamp_file::text::Facts::default(), &viewer)
-                .map_err(|e| e.to_string())?;
-            http::attempt(inside, port(name)?, &path, *status, limit).await
+            let wanted = http::Wanted {
+                port: judged.port(port)?,
+                path: crate::command::render(path, judged.facts, &judged.viewer())?,
+                status: *status,
+                json: json.as_ref(),
+            };
+            http::attempt(judged.inside, &wanted, limit).await
         }
-        Condition::Run(command) => run::attempt(inside, spec, command, limit).await,
+        Condition::Run(command) => run::attempt(judged, command, limit).await,
+        Condition::Log { pattern } => log::attempt(judged.inside, pattern, limit).await,
+        Condition::File { path } => file::attempt(judged, path, limit).await,
+        Condition::Healthcheck => health::attempt(judged.inside).await,
         Condition::Exited => Ok(()),
-        Condition::Http { json: Some(_), .. }
-        | Condition::Log { .. }
-        | Condition::File { .. }
-        | Condition::Healthcheck => Err(format!("`{}` is not offered yet", words(&probe.condition))),
     }
 }

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use encamp_core::{Exec, Report};
-use encamp_file::spec::{self, Command};
-use encamp_file::text::{Facts, Viewer};
+use encamp_core::Report;
+use encamp_file::spec::Command;
+use tokio_util::sync::CancellationToken;
 
-use crate::inside::Inside;
+use super::Judged;
+use crate::command;
 
 /// Characters of a command's output that a message shows.
 const SHOWN: usize = 200;
 
-pub(super) async fn attempt(
-    inside: &Inside,
-    spec: &spec::Machine,
-    command: &Command,
-    limit: Duration,
-) -> Result<(), String> {
-    let argv = argv(command, &Facts::default(), &Viewer::Member(spec.name.clone()))?;
+pub(super) async fn attempt(judged: Judged<'_>, command: &Command, limit: Duration) -> Result<(), String> {
+    let inside = judged.inside;
+    let line = command::line(command, judged.facts, &judged.viewer())?;
     let said = inside
-        .run(Exec::new(inside.target.clone(), argv), limit)
+        .run(
+            line.exec(inside.target.clone()),
+            line.input.as_deref(),
+            limit,
+            &CancellationToken::new(),
+        )
         .await
         .map_err(|error| Report(&error).to_string())?;
     if said.exit.success() {
@@ -32,13 +34,4 @@ pub(super) async fn attempt(
     } else {
         format!("{} \"{last}\"", said.exit)
     })
-}
-
-/// A command as arguments.
-pub(crate) fn argv(command: &Command, facts: &Facts, viewer: &Viewer) -> Result<Vec<String>, String> {
-    let render = |text: &encamp_file::text::Text| text.render(facts, viewer).map_err(|e| e.to_string());
-    match command {
-        Command::Shell(text) => Ok(vec!["sh".into(), "-c".into(), render(text)?]),
-        Command::Argv(texts) => texts.iter().map(render).collect(),
-    }
 }

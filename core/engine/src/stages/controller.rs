@@ -3,57 +3,82 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use encamp_core::Exit;
-use encamp_file::spec::{self, Stage, Task};
-use encamp_file::text::Viewer;
+use encamp_core::{BoxWrite, Exit};
+use encamp_file::spec::{Action, Stage, Task};
+use encamp_file::text::{Facts, Viewer};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::Staging;
 use super::machine::{Teller, last_lines};
-use super::task::Ran;
+use super::task::{Halt, Ran};
+use crate::command::{self, Line};
 use crate::events::Stream;
-use crate::ready;
+use crate::inside::feed;
 
 /// How long a command that is over its time has to end by itself.
 const TERM: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, command: &spec::Command) -> Ran {
-    match spawn(staging, task, command) {
-        Ok(child) => follow(staging, stage, task, child).await,
+pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, action: &Action, halt: &Halt) -> Ran {
+    match spawn(staging, task, action) {
+        Ok(spawned) => follow(staging, stage, task, spawned, halt).await,
         Err(text) => Ran::failed(text),
     }
 }
 
-fn spawn(staging: &Staging<'_>, task: &Task, command: &spec::Command) -> Result<tokio::process::Child, String> {
-    let facts = &staging.raised.facts;
-    let render = |text: &encamp_file::text::Text| text.render(facts, &Viewer::Controller).map_err(|e| e.to_string());
-    let argv = ready::argv(command, facts, &Viewer::Controller)?;
+fn line(action: &Action, facts: &Facts) -> Result<Line, String> {
+    match action {
+        Action::Run(command) => command::line(command, facts, &Viewer::Controller),
+        Action::Script(script) => {
+            let arguments = command::arguments(&script.args, facts, &Viewer::Controller)?;
+            let file = script.file.display().to_string();
+            Ok(Line {
+                argv: std::iter::once(file).chain(arguments).collect(),
+                input: None,
+            })
+        }
+        Action::Copy(_) | Action::Template(_) | Action::Fetch(_) | Action::Sync(_) => {
+            Err("on the controller only `run` and `script` are done".to_owned())
+        }
+    }
+}
+
+fn spawn(staging: &Staging<'_>, task: &Task, action: &Action) -> Result<(Child, Option<String>), String> {
+    let facts = staging.facts();
+    let Line { argv, input } = line(action, &facts)?;
     let [program, arguments @ ..] = argv.as_slice() else {
         return Err("the command is empty".into());
     };
     let mut command = Command::new(program);
     let folder = match &task.cwd {
-        Some(cwd) => staging.spec.folder.join(render(cwd)?),
+        Some(cwd) => staging
+            .spec
+            .folder
+            .join(command::render(cwd, &facts, &Viewer::Controller)?),
         None => staging.spec.folder.clone(),
     };
     command
         .args(arguments)
         .current_dir(folder)
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // A group of its own, so that everything it starts can be ended with it and a Ctrl-C at the terminal does not reach it.
     command.process_group(0).kill_on_drop(true);
-    for (name, text) in &task.env {
-        command.env(name, render(text)?);
-    }
-    command
+    command.envs(command::env(&task.env, &facts, &Viewer::Controller)?);
+    let child = command
         .spawn()
-        .map_err(|e| format!("`{program}` cannot be started: {e}"))
+        .map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+    Ok((child, input))
 }
 
-async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: tokio::process::Child) -> Ran {
+async fn follow(
+    staging: &Staging<'_>,
+    stage: &Stage,
+    task: &Task,
+    (mut child, input): (Child, Option<String>),
+    halt: &Halt,
+) -> Ran {
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let teller = Teller {
         staging,
@@ -61,9 +86,11 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
         task: task.name.as_str(),
         place: "controller",
     };
+    let stdin: Option<BoxWrite> = child.stdin.take().map(|stdin| Box::pin(stdin) as BoxWrite);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let speaking = async {
-        let (out, err) = tokio::join!(
+        let ((), out, err) = tokio::join!(
+            feed(stdin, input.as_deref()),
             teller.lines(stdout, Stream::Stdout),
             teller.lines(stderr, Stream::Stderr)
         );
@@ -72,8 +99,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
     let mut speaking = std::pin::pin!(speaking);
     let ended = tokio::select! {
         (tail, status) = async { tokio::join!(&mut speaking, child.wait()) } => Ok((tail, status)),
-        () = tokio::time::sleep(task.timeout) => Err(false),
-        () = staging.stop.cancelled(), if !task.always => Err(true),
+        why = halt.wait(task) => Err(why),
     };
     let signal = |signal| {
         if let Some(group) = group {
@@ -86,13 +112,13 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, mut child: to
             tail,
             ..Ran::failed(format!("its end was not seen: {error}"))
         },
-        Err(interrupted) => {
+        Err(why) => {
             signal(Signal::TERM);
             let _ = tokio::time::timeout(TERM, child.wait()).await;
             signal(Signal::KILL);
             let _ = tokio::time::timeout(TERM, child.wait()).await;
             let tail = tokio::time::timeout(TERM, speaking).await.unwrap_or_default();
-            Ran::ended(interrupted, task.timeout, tail)
+            Ran::halted(why, task.timeout, tail)
         }
     }
 }

@@ -1,84 +1,93 @@
-//! A task's command in a machine.
+//! A task's action on a machine.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use encamp_core::{Cx, Env, Exec, Process, Signal, Target, Verb};
-use encamp_file::spec::{Command, Stage, Task};
+use encamp_core::{Cx, Error, ErrorKind, Exit, Process, Result, Signal, Verb};
+use encamp_file::spec::{Action, Stage, Task};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use super::Staging;
-use super::task::Ran;
+use super::task::{Halt, Ran};
+use crate::command;
 use crate::events::{Event, Stream};
-use crate::inside::{LAST_LINES, kill};
-use crate::ready;
+use crate::inside::{Inside, LAST_LINES, feed, kill};
+use crate::setup::{Act, Job, act};
 
 /// How long a command that is over its time has to end by itself.
 const TERM: Duration = Duration::from_secs(2);
 /// Bytes of a line that are told; the rest of it is cut.
 const LINE: usize = 16 << 10;
 
-pub(super) async fn run(staging: &Staging<'_>, stage: &Stage, task: &Task, command: &Command, place: &str) -> Ran {
-    let exec = match exec_of(staging, task, command, place) {
-        Ok(exec) => exec,
-        Err(text) => return Ran::failed(text),
+pub(super) async fn run(
+    staging: &Staging<'_>,
+    stage: &Stage,
+    task: &Task,
+    action: &Action,
+    (place, halt): (&str, &Halt),
+) -> Ran {
+    let (row, provider) = match staging.reach(place).await {
+        Ok(reached) => reached,
+        Err(error) => return Ran::by_provider(error),
     };
-    let Some(row) = encamp_core::Name::new(place)
-        .ok()
-        .and_then(|name| staging.raised.rows.get(&name))
-    else {
-        return Ran::failed(format!("there is no machine {place}"));
-    };
-    let provider = match staging.provider_of(row).await {
-        Ok(provider) => provider,
+    let inside = Inside::new(staging.session, provider, &row);
+    let job = match prepare(staging, task, action, place, &inside).await {
+        Ok(Some(job)) => job,
+        Ok(None) => return Ran::exited(Exit::Code(0), Vec::new()),
+        Err(error) if error.kind() == ErrorKind::Invalid => {
+            return Ran::failed(encamp_core::Report(&error).to_string());
+        }
         Err(error) => return Ran::by_provider(error),
     };
     let cx = Cx::within(task.timeout);
-    let process = match provider.exec(&cx, exec).await {
+    let process = match inside.provider.exec(&cx, job.exec).await {
         Ok(process) => process,
         Err(error) => return Ran::by_provider(error.at(Verb::Exec)),
     };
-    follow(staging, stage, task, place, process).await
-}
-
-fn exec_of(staging: &Staging<'_>, task: &Task, command: &Command, place: &str) -> Result<Exec, String> {
-    let name = encamp_core::Name::new(place).map_err(|e| e.to_string())?;
-    let row = staging
-        .raised
-        .rows
-        .get(&name)
-        .ok_or_else(|| format!("there is no machine {place}"))?;
-    let viewer = Staging::viewer(place);
-    let facts = &staging.raised.facts;
-    let render = |text: &encamp_file::text::Text| text.render(facts, &viewer).map_err(|e| e.to_string());
-    let target = Target::new(row.stamp.clone(), row.site.clone(), row.id.clone());
-    let mut exec = Exec::new(target, ready::argv(command, facts, &viewer)?);
-    exec.env = task
-        .env
-        .iter()
-        .map(|(name, text)| Ok((name.clone(), render(text)?)))
-        .collect::<Result<Env, String>>()?;
-    exec.cwd = task.cwd.as_ref().map(render).transpose()?;
-    exec.user.clone_from(&task.user);
-    Ok(exec)
-}
-
-/// Follows a process to its end, or ends it at the task's time-out or the user's stop with everything it started.
-async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, process: Process) -> Ran {
-    let Process {
-        stdin,
-        stdout,
-        stderr,
-        mut control,
-    } = process;
-    drop(stdin);
     let teller = Teller {
         staging,
         stage: stage.name.as_str(),
         task: task.name.as_str(),
         place,
     };
+    follow(&teller, process, job.input.as_deref(), task, halt).await
+}
+
+/// Brings what the action brings; the command that is left to be run is given, with all that the task says of it.
+async fn prepare(
+    staging: &Staging<'_>,
+    task: &Task,
+    action: &Action,
+    place: &str,
+    inside: &Inside,
+) -> Result<Option<Job>> {
+    let viewer = Staging::viewer(place);
+    let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
+    let facts = staging.facts();
+    let prepared = Act::prepare(action, &facts, &viewer).map_err(invalid)?;
+    let env = command::env(&task.env, &facts, &viewer).map_err(invalid)?;
+    let cwd = task.cwd.as_ref().map(|cwd| command::render(cwd, &facts, &viewer));
+    let cwd = cwd.transpose().map_err(invalid)?;
+    let job = act(staging.session, inside, prepared, task.timeout).await?;
+    Ok(job.map(|mut job| {
+        (job.exec.env, job.exec.cwd) = (env, cwd);
+        job.exec.user.clone_from(&task.user);
+        job.exec.stdin = job.input.is_some();
+        job
+    }))
+}
+
+/// Follows a process to its end, or ends it with everything it started when it is to halt.
+async fn follow(teller: &Teller<'_>, process: Process, input: Option<&str>, task: &Task, halt: &Halt) -> Ran {
+    let Process {
+        stdin,
+        stdout,
+        stderr,
+        mut control,
+    } = process;
     let speaking = async {
-        let (out, err) = tokio::join!(
+        let ((), out, err) = tokio::join!(
+            feed(stdin, input),
             teller.lines(Some(stdout), Stream::Stdout),
             teller.lines(stderr, Stream::Stderr)
         );
@@ -92,8 +101,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, 
         };
         tokio::select! {
             (tail, exit) = both => Ok((tail, exit)),
-            () = tokio::time::sleep(task.timeout) => Err(false),
-            () = staging.stop.cancelled(), if !task.always => Err(true),
+            why = halt.wait(task) => Err(why),
         }
     };
     match ended {
@@ -102,7 +110,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, 
             tail,
             ..Ran::by_provider(error.at(Verb::Exec))
         },
-        Err(interrupted) => {
+        Err(why) => {
             let _ = control.signal(Signal::Term).await;
             if tokio::time::timeout(TERM, control.wait()).await.is_err() {
                 kill(&mut *control).await;
@@ -111,7 +119,7 @@ async fn follow(staging: &Staging<'_>, stage: &Stage, task: &Task, place: &str, 
                 let _ = control.signal(Signal::Kill).await;
             }
             let tail = tokio::time::timeout(TERM, speaking).await.unwrap_or_default();
-            Ran::ended(interrupted, task.timeout, tail)
+            Ran::halted(why, task.timeout, tail)
         }
     }
 }
@@ -134,7 +142,7 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// Tells each line and gives the last ones.
     pub(super) async fn lines(&self, stream: Option<impl AsyncRead + Unpin>, which: Stream) -> Vec<String> {
-        let mut tail = std::collections::VecDeque::new();
+        let mut tail = VecDeque::new();
         let Some(stream) = stream else { return Vec::new() };
         let mut reader = BufReader::new(stream);
         let mut buffer = Vec::new();

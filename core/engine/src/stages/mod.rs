@@ -1,15 +1,18 @@
 //! What runs on a ready environment: stages in order, each task on its machines.
 
+mod background;
+mod control;
 mod controller;
 mod machine;
 mod task;
 mod watch;
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError, RwLock};
 
-use encamp_core::Error;
-use encamp_file::spec::{Environment, Stage};
+use encamp_core::{Error, Name};
+use encamp_file::spec::Environment;
+use encamp_file::text::{Facts, MachineFacts};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Results;
@@ -34,6 +37,10 @@ pub(crate) struct Staging<'a> {
     pub(crate) stop: CancellationToken,
     /// What providers failed with while tasks ran.
     pub(crate) errors: Mutex<Vec<Error>>,
+    /// What is known of machines; tasks that start one change it.
+    facts: RwLock<Facts>,
+    /// Machines that tasks have stopped: they have not died.
+    stopped: Mutex<BTreeSet<String>>,
 }
 
 /// Runs all stages. After a failure only what is `always` runs.
@@ -51,10 +58,12 @@ pub(crate) async fn run(
         results,
         stop: stop.child_token(),
         errors: Mutex::default(),
+        facts: RwLock::new(raised.facts.clone()),
+        stopped: Mutex::default(),
     };
     let mut staged = Staged::default();
     let done = CancellationToken::new();
-    let watching = watch::deaths(session, spec, raised, &done);
+    let watching = watch::deaths(&staging, &done);
     let working = async {
         let mut failed = false;
         let mut tasks = Vec::new();
@@ -78,6 +87,11 @@ pub(crate) async fn run(
         },
         working
     );
+    // A task that failed at once may have failed because its machine had just died.
+    let death = match death {
+        None if tasks.iter().any(|task| task.outcome == Outcome::Failed) => watch::look(&staging).await,
+        death => death,
+    };
     staged.tasks = tasks;
     staged.errors.extend(death);
     staged
@@ -87,33 +101,29 @@ pub(crate) async fn run(
 }
 
 impl Staging<'_> {
-    async fn stage(&self, stage: &Stage, failed: bool) -> Vec<TaskReport> {
-        if stage.parallel {
-            let tasks = stage.tasks.iter().map(|task| self.task(stage, task, failed));
-            return futures_util::future::join_all(tasks)
-                .await
-                .into_iter()
-                .flatten()
-                .collect();
-        }
-        let mut failed = failed;
-        let mut reports = Vec::new();
-        for task in &stage.tasks {
-            let of_task = self.task(stage, task, failed).await;
-            failed |= of_task
-                .iter()
-                .any(|report| report.outcome != Outcome::Passed && !report.allowed);
-            reports.extend(of_task);
-        }
-        reports
+    /// The facts of machines as they are now.
+    pub(super) fn facts(&self) -> Facts {
+        self.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn provider_of(
-        &self,
-        row: &crate::journal::IntentRow,
-    ) -> impl Future<Output = encamp_core::Result<Arc<dyn encamp_core::Provider>>> {
-        let camp = Arc::clone(&self.session.camp);
-        let row = row.clone();
-        async move { camp.provider_of(&row).await }
+    /// A machine was started again, and its addresses may be others.
+    pub(super) fn know(&self, machine: &Name, facts: MachineFacts) {
+        let mut known = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+        known.machines.insert(machine.clone(), facts);
+    }
+
+    pub(super) fn is_down(&self, machine: &str) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.contains(machine)
+    }
+
+    /// Whether a machine is down on purpose from now on.
+    pub(super) fn expect_down(&self, machine: &str, down: bool) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if down {
+            stopped.insert(machine.to_owned());
+        } else {
+            stopped.remove(machine);
+        }
     }
 }

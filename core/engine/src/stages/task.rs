@@ -4,10 +4,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use encamp_core::{Error, Exit, Report};
-use encamp_file::spec::{On, Stage, Task};
+use encamp_file::spec::{On, Stage, Task, TaskAction};
 use encamp_file::text::Viewer;
+use tokio_util::sync::CancellationToken;
 
-use super::{Staging, controller, machine};
+use super::{Staging, control, controller, machine};
 use crate::clock::monotonic_now as now;
 use crate::events::Event;
 use crate::report::{Outcome, TaskReport, Tests};
@@ -22,8 +23,37 @@ pub(super) struct Ran {
     /// The last lines that it said.
     pub(super) tail: Vec<String>,
     pub(super) interrupted: bool,
+    /// It was still going on when its stage was over, as it should.
+    pub(super) with_stage: bool,
     /// What the provider failed with: nobody knows how the command ended, so it is the provider's failure.
     pub(super) error: Option<Error>,
+}
+
+/// Why a command is ended from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The user, or the death of a machine.
+    Stopped,
+    TimeOver,
+    /// It ran in the background of a stage that is over.
+    StageOver,
+}
+
+/// When a command is ended from here.
+#[derive(Debug)]
+pub(super) struct Halt {
+    pub(super) stop: CancellationToken,
+    pub(super) over: CancellationToken,
+}
+
+impl Halt {
+    pub(super) async fn wait(&self, task: &Task) -> Why {
+        tokio::select! {
+            () = tokio::time::sleep(task.timeout) => Why::TimeOver,
+            () = self.stop.cancelled(), if !task.always => Why::Stopped,
+            () = self.over.cancelled() => Why::StageOver,
+        }
+    }
 }
 
 impl Ran {
@@ -33,6 +63,7 @@ impl Ran {
             failure: Some(failure.into()),
             tail: Vec::new(),
             interrupted: false,
+            with_stage: false,
             error: None,
         }
     }
@@ -45,21 +76,25 @@ impl Ran {
             exit: Some(exit),
             tail,
             interrupted: false,
+            with_stage: false,
             error: None,
         }
     }
 
-    /// It was ended from here: by the user's stop, or because its time was over.
-    pub(super) fn ended(interrupted: bool, timeout: Duration, tail: Vec<String>) -> Self {
-        let failure = if interrupted {
-            "it was stopped".to_owned()
-        } else {
-            format!("it did not end within {timeout:?}")
+    /// It was ended from here.
+    pub(super) fn halted(why: Why, timeout: Duration, tail: Vec<String>) -> Self {
+        let failure = match why {
+            Why::Stopped => Some("it was stopped".to_owned()),
+            Why::TimeOver => Some(format!("it did not end within {timeout:?}")),
+            Why::StageOver => None,
         };
         Self {
+            exit: None,
+            failure,
             tail,
-            interrupted,
-            ..Self::failed(failure)
+            interrupted: why == Why::Stopped,
+            with_stage: why == Why::StageOver,
+            error: None,
         }
     }
 
@@ -72,13 +107,23 @@ impl Ran {
     }
 
     fn passed(&self) -> bool {
-        self.failure.is_none() && self.exit.as_ref().is_some_and(Exit::success)
+        self.with_stage || self.failure.is_none() && self.exit.as_ref().is_some_and(Exit::success)
     }
 }
 
 impl Staging<'_> {
     /// Runs a task on all its machines at the same time.
-    pub(super) async fn task(&self, stage: &Stage, task: &Task, failed: bool) -> Vec<TaskReport> {
+    pub(super) async fn task(
+        &self,
+        stage: &Stage,
+        task: &Task,
+        failed: bool,
+        over: &CancellationToken,
+    ) -> Vec<TaskReport> {
+        let halt = Halt {
+            stop: self.stop.clone(),
+            over: over.clone(),
+        };
         let places: Vec<String> = match &task.on {
             On::Controller => vec!["controller".to_owned()],
             On::Machines(name) => self
@@ -88,11 +133,13 @@ impl Staging<'_> {
                 .map(|machine| machine.name.to_string())
                 .collect(),
         };
-        let runs = places.iter().map(|place| self.on_one(stage, task, place, failed));
+        let runs = places
+            .iter()
+            .map(|place| self.on_one(stage, task, (place, &halt), failed));
         futures_util::future::join_all(runs).await
     }
 
-    async fn on_one(&self, stage: &Stage, task: &Task, place: &str, failed: bool) -> TaskReport {
+    async fn on_one(&self, stage: &Stage, task: &Task, (place, halt): (&str, &Halt), failed: bool) -> TaskReport {
         let mut report = TaskReport {
             stage: stage.name.to_string(),
             task: task.name.to_string(),
@@ -125,7 +172,7 @@ impl Staging<'_> {
                 attempt,
             };
             self.session.events.tell(started).await;
-            last = self.attempt(stage, task, place).await;
+            last = self.attempt(stage, task, place, halt).await;
             if last.passed() || last.interrupted || attempt > task.retries {
                 break;
             }
@@ -150,13 +197,12 @@ impl Staging<'_> {
         report
     }
 
-    async fn attempt(&self, stage: &Stage, task: &Task, place: &str) -> Ran {
-        let Some(command) = task.command().filter(|_| !task.background) else {
-            return Ran::failed(format!("`{}` is not offered yet", task.action));
-        };
-        match &task.on {
-            On::Controller => controller::run(self, stage, task, command).await,
-            On::Machines(_) => machine::run(self, stage, task, command, place).await,
+    async fn attempt(&self, stage: &Stage, task: &Task, place: &str, halt: &Halt) -> Ran {
+        match (&task.action, &task.on) {
+            (TaskAction::Step(action), On::Controller) => controller::run(self, stage, task, action, halt).await,
+            (TaskAction::Step(action), On::Machines(_)) => machine::run(self, stage, task, action, (place, halt)).await,
+            (TaskAction::Control { verb, .. }, _) => control::run(self, task, *verb, place).await,
+            (TaskAction::Finish { task }, _) => Ran::failed(format!("`{task}` does not run in the background")),
         }
     }
 

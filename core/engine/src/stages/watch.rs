@@ -4,62 +4,57 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use encamp_core::{Error, ErrorKind, InstanceName, List, Phase, Site, Verb};
-use encamp_file::spec::{Condition, Environment};
 use tokio_util::sync::CancellationToken;
 
-use crate::execute::Raised;
+use super::Staging;
 use crate::inside::Inside;
 use crate::journal::IntentRow;
-use crate::session::Session;
+use crate::ready;
 
 /// The first death of a machine whose process is not meant to end, or nothing once `done` is set.
-pub(super) async fn deaths(
-    session: &Session,
-    spec: &Environment,
-    raised: &Raised,
-    done: &CancellationToken,
-) -> Option<Error> {
-    let ends: BTreeSet<&str> = spec
-        .machines
-        .iter()
-        .filter(|machine| {
-            machine
-                .ready
-                .iter()
-                .any(|probe| matches!(probe.condition, Condition::Exited))
-        })
-        .map(|machine| machine.name.as_str())
-        .collect();
-    let mut sites: BTreeMap<(Site, InstanceName), Vec<&IntentRow>> = BTreeMap::new();
-    for row in raised.rows.values().filter(|row| !ends.contains(row.object.as_str())) {
-        sites
-            .entry((row.site.clone(), row.instance.clone()))
-            .or_default()
-            .push(row);
-    }
-    if sites.is_empty() {
-        return None;
-    }
+pub(super) async fn deaths(staging: &Staging<'_>, done: &CancellationToken) -> Option<Error> {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(session.camp.policy.watch) => {}
+        let found = tokio::select! {
+            found = look(staging) => found,
             () = done.cancelled() => return None,
+        };
+        if found.is_some() {
+            return found;
         }
-        for ((site, instance), rows) in &sites {
-            let looking = dead(session, site, instance, rows);
-            let found = tokio::select! {
-                found = looking => found,
-                () = done.cancelled() => return None,
-            };
-            if found.is_some() {
-                return found;
-            }
+        tokio::select! {
+            () = tokio::time::sleep(staging.session.camp.policy.watch) => {}
+            () = done.cancelled() => return None,
         }
     }
 }
 
+/// One look at all machines that are not meant to end.
+pub(super) async fn look(staging: &Staging<'_>) -> Option<Error> {
+    let ends: BTreeSet<&str> = staging
+        .spec
+        .machines
+        .iter()
+        .filter(|machine| ready::ends(machine))
+        .map(|machine| machine.name.as_str())
+        .collect();
+    let mut sites: BTreeMap<(Site, InstanceName), Vec<&IntentRow>> = BTreeMap::new();
+    let rows = staging.raised.rows.values();
+    for row in rows.filter(|row| !ends.contains(row.object.as_str())) {
+        let site = (row.site.clone(), row.instance.clone());
+        sites.entry(site).or_default().push(row);
+    }
+    for ((site, instance), rows) in &sites {
+        let found = dead(staging, site, instance, rows).await;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
 /// One look at all machines of a site. A listing that fails or is incomplete says nothing.
-async fn dead(session: &Session, site: &Site, instance: &InstanceName, rows: &[&IntentRow]) -> Option<Error> {
+async fn dead(staging: &Staging<'_>, site: &Site, instance: &InstanceName, rows: &[&IntentRow]) -> Option<Error> {
+    let session = staging.session;
     let provider = session.camp.provider_at(site, instance).await.ok()?;
     let list = List::new(session.camp.controller.prefix()).of(session.row.id.clone());
     let listing = provider.list(&session.camp.read_cx(), list).await.ok()?;
@@ -70,6 +65,9 @@ async fn dead(session: &Session, site: &Site, instance: &InstanceName, rows: &[&
         .map(|found| (found.key.as_str(), &found.phase))
         .collect();
     for row in rows {
+        if staging.is_down(&row.object) {
+            continue;
+        }
         let how = match by_key.get(row.key().as_str()) {
             Some(Phase::Exited(exit)) => format!("its process {exit}"),
             Some(Phase::Stopped) => "it was stopped".to_owned(),

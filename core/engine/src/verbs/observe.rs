@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_core::{Class, InstanceName, Key, List, Phase, Report, Result, Site};
 use encamp_file::spec::{Condition, Environment, Machine};
-use encamp_file::text::{Facts, MachineFacts};
+use encamp_file::text::Facts;
 
 use crate::camp::Camp;
 use crate::events::Events;
-use crate::execute::rendered;
+use crate::execute::{facts_of, rendered};
 use crate::journal::{IntentRow, IntentState};
 use crate::plan::{Plan, Sight, Wish, plan};
 
@@ -138,9 +138,7 @@ pub(crate) fn recorded_facts(rows: &[IntentRow]) -> Facts {
         .filter(|row| row.class == Class::Machine && row.state == IntentState::Ready)
     {
         if let Ok(name) = encamp_core::Name::new(row.object.clone()) {
-            facts
-                .machines
-                .insert(name, MachineFacts::new(row.addrs.clone(), row.ports.clone()));
+            facts.machines.insert(name, facts_of(row));
         }
     }
     facts

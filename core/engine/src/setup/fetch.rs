@@ -1,0 +1,140 @@
+//! Files from the network, kept by their hash.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use encamp_core::{Ambient, Error, ErrorKind, Result, Retry};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::act::unreadable;
+use super::hash;
+use crate::session::Session;
+
+/// Bytes that a file from the network may have.
+const LARGEST: u64 = 16 << 30;
+
+/// The file on this host, from the cache where it is there. What has another hash is refused and not kept.
+pub(super) async fn fetch(session: &Session, url: &str, sha256: &str, within: Duration) -> Result<PathBuf> {
+    let ambient = session.camp.providers.ambient();
+    let folder = ambient
+        .cache()
+        .map_or_else(|| std::env::temp_dir().join("encamp-cache"), Path::to_owned)
+        .join("fetch");
+    let kept = folder.join(sha256);
+    if kept.exists() && hash_of(&kept).await? == sha256 {
+        return Ok(kept);
+    }
+    tokio::fs::create_dir_all(&folder).await.map_err(unwritable(&folder))?;
+    // Whoever fetches the same at the same time does no harm: each renames a whole file into place.
+    let part = tempfile::Builder::new()
+        .prefix(".part-")
+        .tempfile_in(&folder)
+        .map_err(unwritable(&folder))?;
+    let getting = download(ambient, url, part.path());
+    let found = tokio::time::timeout(within, getting).await.map_err(|_| {
+        Error::new(ErrorKind::Unavailable, format!("{url} was not there within {within:?}")).retry(Retry::Safe)
+    })??;
+    if found != sha256 {
+        return Err(
+            Error::new(ErrorKind::Invalid, format!("{url} is not what `sha256` says"))
+                .with("wanted", sha256)
+                .with("found", &found)
+                .next_step("find out who changed it before you write the new hash down"),
+        );
+    }
+    part.persist(&kept).map_err(|e| unwritable(&kept)(e.error))?;
+    Ok(kept)
+}
+
+/// The last part of an address, as the name of a file.
+pub(super) fn name_of(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    match path.rsplit('/').next() {
+        Some(name) if !name.is_empty() && !name.contains(':') => name.to_owned(),
+        _ => "download".to_owned(),
+    }
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let text = format!("{} cannot be written", path.display());
+    move |e| Error::new(ErrorKind::Unavailable, text).caused_by(e)
+}
+
+async fn hash_of(path: &Path) -> Result<String> {
+    let path = path.to_owned();
+    let hashing = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open(&path).map_err(unreadable(&path))?;
+        let mut hash = Sha256::new();
+        hash::add(file, &mut hash).map_err(unreadable(&path))?;
+        Ok(hash::hex(hash))
+    });
+    hashing
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, "the file could not be hashed").caused_by(error)))
+}
+
+async fn download(ambient: &Ambient, url: &str, into: &Path) -> Result<String> {
+    let failed = |e: reqwest::Error| {
+        Error::new(ErrorKind::Unavailable, format!("{url} cannot be fetched"))
+            .retry(Retry::Safe)
+            .caused_by(e.without_url())
+    };
+    let mut answer = client(ambient)?
+        .get(url)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(failed)?;
+    let mut file = tokio::fs::File::create(into).await.map_err(unwritable(into))?;
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        size += chunk.len() as u64;
+        if size > LARGEST {
+            return Err(Error::new(
+                ErrorKind::Quota,
+                format!("{url} is larger than {LARGEST} bytes"),
+            ));
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(unwritable(into))?;
+    }
+    file.flush().await.map_err(unwritable(into))?;
+    Ok(hash::hex(hash))
+}
+
+/// A client that goes through the proxies that the surrounding process names, if it may be asked.
+fn client(ambient: &Ambient) -> Result<reqwest::Client> {
+    let unusable = |e: reqwest::Error| {
+        Error::new(ErrorKind::Invalid, "the proxy that the variables name cannot be used").caused_by(e)
+    };
+    let named = |name: &str| {
+        ambient
+            .variable(name)
+            .or_else(|| ambient.variable(&name.to_ascii_uppercase()))
+    };
+    let except = named("no_proxy").and_then(reqwest::NoProxy::from_string);
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(20))
+        .user_agent("encamp");
+    if let Some(proxy) = named("http_proxy") {
+        builder = builder.proxy(reqwest::Proxy::http(proxy).map_err(unusable)?.no_proxy(except.clone()));
+    }
+    if let Some(proxy) = named("https_proxy") {
+        builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(unusable)?.no_proxy(except));
+    }
+    builder.build().map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_after_the_end_of_its_address() {
+        assert_eq!(name_of("http://x.y/a/b.tar.gz?sig=1"), "b.tar.gz");
+        assert_eq!(name_of("http://x.y/"), "download");
+        assert_eq!(name_of("http:"), "download");
+    }
+}
