@@ -6,7 +6,7 @@ mod raise;
 mod request;
 mod scope;
 
-pub(crate) use dispose::destroy_found;
-pub(crate) use dispose::dispose;
+pub(crate) use dispose::{destroy_found, dispose, lower_one, what_is_left};
 pub(crate) use raise::{Raised, raise};
-pub(crate) use request::rendered;
+pub(crate) use request::{machine_table, rendered};
+pub(crate) use scope::scope_object;
