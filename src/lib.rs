@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 pub use encamp_core::{
-    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Control, Error, ErrorKind, Exit,
-    InstanceName, Kind, KindName, Name, Observed, Phase, PortSpec, Process, Progress, Protocol, Provider, Publish,
-    Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
+    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Control, Cost, Duplex, Error,
+    ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec, Process,
+    Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
 };
-pub use encamp_engine::api::{Builder, Command, Encamp, Environment, Machine, Summary, Up};
+pub use encamp_engine::api::{Builder, Command, Copied, Encamp, Environment, Machine, Summary, Up};
 pub use encamp_engine::events::{self, Event, Events};
 pub use encamp_engine::plan::{self, Plan};
 pub use encamp_engine::policy::Policy;
 pub use encamp_engine::report::{self, RunReport};
 pub use encamp_engine::sweep::{Swept, Unreached};
-pub use encamp_engine::{Keep, RunOptions, UpReport};
+pub use encamp_engine::{Change, Keep, Preview, Prospect, RunOptions, Shared, Touched, UpReport};
 
 #[cfg(feature = "failpoints")]
 pub use encamp_engine::failpoint;

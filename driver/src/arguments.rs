@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 use crate::variables::TABLE;
-use crate::words;
+use crate::{completion, words};
 
 /// Sets up environments of machines, runs work on them, and takes them down with nothing left.
 #[derive(Debug, Parser)]
@@ -53,42 +54,71 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Check an environment file, and say everything that is wrong with it
+    Validate(OfFile),
+    /// Show what `up` would change, and change nothing
+    Plan(OfFile),
     /// Bring an environment up, run its stages, collect results, take it down
     Run(Run),
     /// Bring an environment to what its file says, and keep it
     Up(OfFile),
-    /// Take an environment down
-    Down(OfEnvironment),
+    /// Take an environment down, or some of its machines
+    Down(Down),
     /// List environments
     Ls,
     /// Show an environment: machines, addresses, outputs
     Show(OfEnvironment),
     /// Run a command in a machine
     Exec(Exec),
+    /// Open a shell in a machine
+    Shell(InMachine),
+    /// Copy files into a machine or out of it
+    Cp(Cp),
+    /// Listen here for ports of a machine, until Ctrl-C
+    Forward(Forward),
     /// Print what machines have said
     Logs(Logs),
+    /// Stop machines; what was stopped on purpose has not died
+    Stop(Stop),
+    /// Start machines that were stopped, and wait until they are ready
+    Start(Start),
     /// Dispose of everything that is due, on every site that was ever used
     Gc,
+    /// Say what a code such as E0103 means
+    Explain(Explain),
+    /// Print what makes a shell complete encamp's words: source <(encamp completions bash)
+    Completions(Completions),
 }
 
 impl Verb {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
+            Self::Validate(_) => "validate",
+            Self::Plan(_) => "plan",
             Self::Run(_) => "run",
             Self::Up(_) => "up",
             Self::Down(_) => "down",
             Self::Ls => "ls",
             Self::Show(_) => "show",
             Self::Exec(_) => "exec",
+            Self::Shell(_) => "shell",
+            Self::Cp(_) => "cp",
+            Self::Forward(_) => "forward",
             Self::Logs(_) => "logs",
+            Self::Stop(_) => "stop",
+            Self::Start(_) => "start",
             Self::Gc => "gc",
+            Self::Explain(_) => "explain",
+            Self::Completions(_) => "completions",
         }
     }
 
     /// The environment file that was named.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Run(Run { file, .. }) | Self::Up(file) => file.file.as_ref(),
+            Self::Run(Run { file, .. }) | Self::Up(file) | Self::Validate(file) | Self::Plan(file) => {
+                file.file.as_ref()
+            }
             _ => None,
         }
     }
@@ -97,7 +127,7 @@ impl Verb {
 #[derive(Debug, Args)]
 pub(crate) struct OfFile {
     /// The environment file, or a folder with an encamp.toml [default: encamp.toml]
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// Set an input (inputs.version=1.5), or a machine's provider (machines.web.provider=docker)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
@@ -127,13 +157,81 @@ pub(crate) enum KeepWhen {
 #[derive(Debug, Args)]
 pub(crate) struct OfEnvironment {
     /// The environment [default: the one that came from this folder's encamp.toml]
-    #[arg(short = 'e', long = "environment", value_name = "NAME")]
+    #[arg(short = 'e', long = "environment", value_name = "NAME", add = ArgValueCompleter::new(completion::environments))]
     pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Machines or groups that go early; the rest stays [default: the whole environment]
+    #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
+    pub(crate) machines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InMachine {
+    /// The machine
+    #[arg(add = ArgValueCompleter::new(completion::machines))]
+    pub(crate) machine: String,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+    /// As this user
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+}
+
+/// One of the two is MACHINE:PATH; relative paths of machines start from /.
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// A file or folder, MACHINE:PATH, or - for a tar stream on standard input; with /. at its end what is in the folder
+    #[arg(value_name = "FROM", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::machine_paths))]
+    pub(crate) from: String,
+    /// A path, MACHINE:PATH, or - for a tar stream on standard output
+    #[arg(value_name = "TO", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::machine_paths))]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+    /// The most that is taken from a machine, 2GiB for example [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forward {
+    /// The machine
+    #[arg(add = ArgValueCompleter::new(completion::machines))]
+    pub(crate) machine: String,
+    /// A port of the machine, by number or by its name in the file, and the port here [default: a free one]
+    #[arg(value_name = "PORT[:LOCAL]", required = true)]
+    pub(crate) ports: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The machines or groups
+    #[arg(value_name = "MACHINE", required = true, add = ArgValueCompleter::new(completion::machines_and_groups))]
+    pub(crate) machines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) which: Start,
+    /// How long its processes have to end, before they are killed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::moment::span)]
+    pub(crate) grace: std::time::Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
     /// The machine
+    #[arg(add = ArgValueCompleter::new(completion::machines))]
     pub(crate) machine: String,
     #[command(flatten)]
     pub(crate) of: OfEnvironment,
@@ -162,8 +260,8 @@ pub(crate) struct Exec {
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// The machines [default: all]
-    #[arg(value_name = "MACHINE")]
+    /// The machines or groups [default: all]
+    #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
     pub(crate) machines: Vec<String>,
     #[command(flatten)]
     pub(crate) of: OfEnvironment,
@@ -178,11 +276,50 @@ pub(crate) struct Logs {
     pub(crate) tail: Option<u32>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code [default: list them all]
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// For which shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write it as name=value".into()),
     }
+}
+
+/// `512MiB`, `2GiB`, `1GB`.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("KB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let wrong = || format!("`{text}` is no size: write a number with its unit, \"512MiB\" or \"2GiB\"");
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, bytes) = unit.ok_or_else(wrong)?;
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(bytes).ok_or_else(wrong)
 }
 
 fn since(text: &str) -> Result<encamp::Time, String> {
@@ -194,6 +331,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("5 MB"), Ok(5_000_000));
+        for wrong in ["5", "GiB", "-1MiB", "99999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_command_is_sound() {

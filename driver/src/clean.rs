@@ -33,6 +33,11 @@ pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(line).collect()
 }
 
+/// A text of several lines, each clean and with its end.
+pub(crate) fn block(text: &str) -> String {
+    lines(text).into_iter().map(|line| line + "\n").collect()
+}
+
 /// What follows an ESC; gives the whole sequence where it is a colour.
 fn escape(rest: &mut std::str::Chars<'_>) -> Option<String> {
     let mut ahead = rest.clone();

@@ -15,6 +15,13 @@ pub(crate) const NO_SUCH: Code = "E0302";
 pub(crate) const SEVERAL: Code = "E0303";
 /// Something asks, and nobody can answer.
 pub(crate) const NOT_CONFIRMED: Code = "E0307";
+/// A file is there already.
+#[allow(dead_code, reason = "TEMP")]
+pub(crate) const EXISTS: Code = "E0310";
+/// A copy was refused.
+pub(crate) const COPY: Code = "E0311";
+/// A port of this host cannot be listened on.
+pub(crate) const LISTEN: Code = "E0312";
 /// What became of a command is not known.
 pub(crate) const LOST: Code = "E0419";
 
@@ -90,6 +97,24 @@ pub(crate) fn of(error: &Error) -> Code {
             && row.fact.is_none_or(|fact| error.context().any(|(key, _)| key == fact))
     };
     table.iter().find(fits).map_or("E0499", |row| row.code)
+}
+
+/// Every code that there is.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = Code> {
+    let named = [
+        SETTINGS,
+        NO_SUCH,
+        SEVERAL,
+        NOT_CONFIRMED,
+        EXISTS,
+        COPY,
+        LISTEN,
+        LOST,
+        "E0499",
+    ];
+    let rows = PROVIDERS.iter().chain(OURS).map(|row| row.code);
+    named.into_iter().chain(rows)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What every verb works with.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use encamp::file::{self, Load, Loaded};
+use encamp::file::{self, Kinds, Load, Loaded};
 use encamp::{Encamp, Error};
 use serde_json::json;
 use tokio::time::Instant;
@@ -11,27 +12,44 @@ use tokio::time::Instant;
 use crate::arguments::OfFile;
 use crate::failure::{self, Failure, Scene};
 use crate::follow::Follow;
-use crate::output;
 use crate::progress::{Of, Shown};
 use crate::settings::Settings;
-use crate::words;
+use crate::{clean, output, words};
 
 /// The file where none is named.
 pub(crate) const FILE: &str = "encamp.toml";
 
-/// An open installation, and how to speak to the user.
+/// What is configured, and how to speak to the user: all that a verb has which touches no store.
 #[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) encamp: Encamp,
+pub(crate) struct Desk {
     pub(crate) settings: Settings,
+    /// What an environment file may speak of.
+    pub(crate) kinds: Kinds,
     pub(crate) verb: &'static str,
     pub(crate) json: bool,
     pub(crate) yes: bool,
     /// The terminal can move its cursor.
     pub(crate) live: bool,
+    /// What the terminal is called, for programs in machines.
+    pub(crate) terminal: Option<String>,
     /// `--state`, as it was typed.
     pub(crate) state: Option<PathBuf>,
     pub(crate) began: Instant,
+}
+
+/// A desk, and an open installation.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) encamp: Encamp,
+    pub(crate) desk: Desk,
+}
+
+impl Deref for Context {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 /// The environment file that was meant.
@@ -51,21 +69,32 @@ pub(crate) fn folder_of(file: &Path) -> &Path {
     }
 }
 
-impl Context {
-    /// Reads and checks the environment file, and shows what it may not have meant.
-    pub(crate) fn load(&self, of: &OfFile) -> Result<file::spec::Environment, Failure> {
+impl Desk {
+    /// Reads and checks the environment file.
+    pub(crate) fn read(&self, of: &OfFile) -> Result<Loaded, Failure> {
         let path = file_of(of.file.as_ref());
-        let kinds = self.encamp.kinds();
         let loaded = file::load(&Load {
             set: &of.set,
-            ..Load::new(&path, &kinds)
+            ..Load::new(&path, &self.kinds)
         });
-        let loaded: Loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
+        loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))
+    }
+
+    /// What a file describes, where it still can be read; says nothing where not.
+    pub(crate) fn described(&self, file: Option<&String>) -> Option<file::spec::Environment> {
+        let path = PathBuf::from(file?);
+        let loaded = file::load(&Load::new(&path, &self.kinds));
+        Some(loaded.ok()?.environment)
+    }
+
+    /// Reads and checks the environment file, and shows what it may not have meant.
+    pub(crate) fn load(&self, of: &OfFile) -> Result<file::spec::Environment, Failure> {
+        let loaded = self.read(of)?;
         if !loaded.warnings.is_empty() {
             if self.json {
                 output::json(&json!({ "event": "warnings", "warnings": loaded.to_json() }));
             } else {
-                output::tell_text(&loaded.render(output::has_colour()));
+                output::tell_text(&clean::block(&loaded.render(output::has_colour())));
             }
         }
         Ok(loaded.environment)

@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use encamp::{Encamp, Error, ErrorKind, Kind, builtin_kinds};
+use encamp::file::Kinds;
+use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, builtin_kinds};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Global, Verb};
-use crate::context::{Context, file_of, folder_of};
+use crate::context::{Context, Desk, file_of, folder_of};
 use crate::exit::Exit;
 use crate::failure::{Failure, Scene};
 use crate::settings::{self, Places, Settings};
 use crate::variables::Variables;
-use crate::{moment, output, verbs};
+use crate::{completion, moment, output, verbs};
 
 /// The program `encamp`, with the kinds that are linked into it.
 #[derive(Debug)]
@@ -43,6 +44,9 @@ impl Driver {
 
     /// Does what the process's arguments say.
     pub fn run(self) -> ExitCode {
+        if let Some(answered) = completion::answer() {
+            return answered.into();
+        }
         match Arguments::try_parse() {
             Ok(arguments) => self.obey(arguments).into(),
             Err(error) => {
@@ -72,6 +76,16 @@ impl Driver {
             report(failure, scene, &verb, json);
             failure.exit()
         };
+        // These speak of encamp alone, so nothing that is configured can keep them from it.
+        match &verb {
+            Verb::Explain(args) => {
+                return verbs::explain(args, json).unwrap_or_else(|failure| failed(&failure, &mut scene));
+            }
+            Verb::Completions(args) => {
+                return verbs::completions(args).unwrap_or_else(|failure| failed(&failure, &mut scene));
+            }
+            _ => {}
+        }
         let variables = Variables::of_process();
         let settings = match self.settings(&global, &verb, &variables) {
             Ok(settings) => settings,
@@ -80,21 +94,32 @@ impl Driver {
         if let Some(log) = &settings.log {
             listen(log);
         }
-        let encamp = match self.open(&settings, &variables) {
-            Ok(encamp) => encamp,
+        let kinds = match self.known(&settings) {
+            Ok(kinds) => kinds,
             Err(error) => return failed(&error.into(), &mut scene),
         };
-        let live = output::is_terminal() && !variables.terminal_is_dumb();
-        let cx = Context {
-            encamp,
+        let desk = Desk {
             settings,
+            kinds,
             verb: name,
             json,
             yes: global.yes,
-            live,
+            live: output::is_terminal() && !variables.terminal_is_dumb(),
+            terminal: variables.terminal(),
             state: global.state,
             began,
         };
+        if let Some(done) = verbs::without_store(&desk, &verb) {
+            return done.unwrap_or_else(|failure| {
+                scene.instances = &desk.settings.instances;
+                failed(&failure, &mut scene)
+            });
+        }
+        let encamp = match self.open(&desk.settings, &variables) {
+            Ok(encamp) => encamp,
+            Err(error) => return failed(&error.into(), &mut scene),
+        };
+        let cx = Context { encamp, desk };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -107,6 +132,22 @@ impl Driver {
         runtime.shutdown_background();
         scene.instances = &cx.settings.instances;
         done.unwrap_or_else(|failure| failed(&failure, &mut scene))
+    }
+
+    /// The kinds and instances that an environment file may speak of.
+    fn known(&self, settings: &Settings) -> Result<Kinds, Error> {
+        let invalid = |error: encamp::NameError| Error::new(ErrorKind::Invalid, error.to_string());
+        let mut kinds = Kinds::default();
+        for kind in &self.kinds {
+            kinds.kinds.insert(kind.info().name.clone(), Arc::clone(kind));
+        }
+        for instance in &settings.instances {
+            let name = InstanceName::new(instance.name.as_str()).map_err(invalid)?;
+            kinds
+                .instances
+                .insert(name, KindName::new(instance.kind.as_str()).map_err(invalid)?);
+        }
+        Ok(kinds)
     }
 
     fn settings(&self, global: &Global, verb: &Verb, variables: &Variables) -> Result<Settings, Failure> {
@@ -143,9 +184,18 @@ impl Driver {
 /// What exists where a verb fails before it has done anything.
 fn before_anything(verb: &Verb) -> &'static str {
     match verb {
-        Verb::Run(_) | Verb::Up(_) => "nothing was started",
-        Verb::Down(_) => "nothing was changed",
-        Verb::Ls | Verb::Show(_) | Verb::Exec(_) | Verb::Logs(_) | Verb::Gc => "",
+        Verb::Run(_) | Verb::Up(_) | Verb::Validate(_) | Verb::Plan(_) => "nothing was started",
+        Verb::Down(_) | Verb::Start(_) | Verb::Stop(_) => "nothing was changed",
+        Verb::Cp(_) => "nothing was copied",
+        Verb::Ls
+        | Verb::Show(_)
+        | Verb::Exec(_)
+        | Verb::Shell(_)
+        | Verb::Forward(_)
+        | Verb::Logs(_)
+        | Verb::Gc
+        | Verb::Explain(_)
+        | Verb::Completions(_) => "",
     }
 }
 
@@ -155,7 +205,10 @@ fn report(failure: &Failure, scene: &Scene<'_>, verb: &Verb, json: bool) {
         return;
     }
     let mut object = json!({ "exit": failure.exit().code(), "errors": failure.to_json() });
-    if matches!(verb, Verb::Run(_) | Verb::Up(_) | Verb::Exec(_) | Verb::Logs(_)) {
+    if matches!(
+        verb,
+        Verb::Run(_) | Verb::Up(_) | Verb::Exec(_) | Verb::Logs(_) | Verb::Forward(_)
+    ) {
         object["event"] = json!("failed");
     }
     output::json(&object);

@@ -20,6 +20,14 @@ pub(crate) enum Failure {
     Refused(Box<Refusal>),
     /// The engine or a provider failed.
     Engine(Error),
+    /// The same, in the environment of that name.
+    Within(Error, String),
+}
+
+/// Says in which environment something failed, by the name that people know.
+pub(crate) fn within(environment: &str) -> impl Fn(Error) -> Failure {
+    let environment = environment.to_owned();
+    move |error| Failure::Within(error, environment.clone())
 }
 
 /// What the driver itself refuses, and why.
@@ -83,7 +91,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::File(..) | Self::Refused(_) => Exit::Refused,
-            Self::Engine(error) => exit_of(error),
+            Self::Engine(error) | Self::Within(error, _) => exit_of(error),
         }
     }
 
@@ -99,8 +107,9 @@ impl Failure {
                     words::count(warnings.len(), "warning"),
                 );
                 format!(
-                    "{}{path}: {errors}, {warnings} · {}\n",
-                    failure.render(colour),
+                    "{}{}: {errors}, {warnings} · {}\n",
+                    clean::block(&failure.render(colour)),
+                    clean::line(path),
                     scene.now
                 )
             }
@@ -118,6 +127,10 @@ impl Failure {
             }
             .render(),
             Self::Engine(error) => render(std::slice::from_ref(error), scene),
+            Self::Within(error, environment) => {
+                let environment = Some(environment.as_str());
+                render(std::slice::from_ref(error), &Scene { environment, ..*scene })
+            }
         }
     }
 
@@ -132,7 +145,7 @@ impl Failure {
                 "why": refusal.why,
                 "help": refusal.help,
             }]),
-            Self::Engine(error) => json!([error_json(error)]),
+            Self::Engine(error) | Self::Within(error, _) => json!([error_json(error)]),
         }
     }
 }

@@ -16,15 +16,18 @@ mod arguments;
 mod board;
 mod clean;
 mod codes;
+mod completion;
 mod context;
 mod driver;
 mod exit;
+mod explanations;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod failure;
 mod follow;
 mod interrupts;
 mod moment;
+mod outlook;
 mod output;
 mod place;
 mod progress;

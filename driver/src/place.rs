@@ -1,5 +1,6 @@
 //! Which environment is meant: the named one, or the one that came from this folder's file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use encamp::{Environment, Machine};
@@ -40,6 +41,18 @@ pub(crate) fn machine(environment: &Environment, name: &str) -> Result<Machine, 
     environment
         .machine(name)
         .map_err(|error| error.next_step(format!("encamp show -e {}", environment.name())))
+}
+
+/// The machines that are named, by their own names or their groups'.
+pub(crate) fn members(environment: &Environment, names: &[String]) -> Result<BTreeSet<String>, encamp::Error> {
+    let mut members = BTreeSet::new();
+    for name in names {
+        let found = environment
+            .members(name)
+            .map_err(|error| error.next_step(format!("encamp show -e {}", environment.name())))?;
+        members.extend(found.iter().map(|machine| machine.name().to_owned()));
+    }
+    Ok(members)
 }
 
 /// Says what there is instead.

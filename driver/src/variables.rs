@@ -101,6 +101,11 @@ impl Variables {
         named.map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned)
     }
 
+    /// What the terminal is called.
+    pub(crate) fn terminal(&self) -> Option<String> {
+        self.text(TERM).map(str::to_owned)
+    }
+
     /// The terminal can only print.
     pub(crate) fn terminal_is_dumb(&self) -> bool {
         self.text(TERM) == Some("dumb")

@@ -9,6 +9,17 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     }
 }
 
+/// `174 bytes`, `12.4 kB`, `3.1 MB`.
+pub(crate) fn bytes(number: u64) -> String {
+    let tenths = |unit: u64| format!("{}.{}", number / unit, number % unit / (unit / 10));
+    match number {
+        0..1000 => count(usize::try_from(number).unwrap_or(usize::MAX), "byte"),
+        1000..1_000_000 => format!("{} kB", tenths(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", tenths(1_000_000)),
+        _ => format!("{} GB", tenths(1_000_000_000)),
+    }
+}
+
 /// `db`, `db and cache`, `db, cache and web`.
 pub(crate) fn list<T: AsRef<str>>(words: &[T]) -> String {
     match words {
@@ -40,6 +51,29 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
         .collect()
 }
 
+/// A text in lines of at most so many characters. Lines that begin with a space stay as they are.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        if paragraph.starts_with(' ') || paragraph.is_empty() {
+            lines.push(paragraph.to_owned());
+            continue;
+        }
+        let mut line = String::new();
+        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 /// A word as a shell reads it back.
 pub(crate) fn shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
@@ -58,9 +92,19 @@ mod tests {
     fn words_are_as_people_write_them() {
         assert_eq!(count(1, "machine"), "1 machine");
         assert_eq!(count(0, "machine"), "0 machines");
+        assert_eq!(
+            [bytes(1), bytes(12_450), bytes(3_100_000)],
+            ["1 byte", "12.4 kB", "3.1 MB"]
+        );
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(shell("inputs.version=1.5"), "inputs.version=1.5");
         assert_eq!(shell("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_text_is_wrapped_and_its_examples_are_not() {
+        let text = "one two three\n\n    an example that is long";
+        assert_eq!(wrap(text, 8), ["one two", "three", "", "    an example that is long"]);
     }
 
     #[test]

@@ -199,6 +199,10 @@ impl Camp {
             if let Some(held) = self.locks.try_hold(&row.id)? {
                 return self.take(&row.id, held, verb, events).await;
             }
+            if waited.is_zero() {
+                let holder = self.busy(row).await;
+                events.note(format!("{holder}; it was told to yield")).await;
+            }
             if waited >= self.policy.takeover {
                 return Err(self
                     .busy(row)

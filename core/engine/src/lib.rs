@@ -9,6 +9,7 @@ pub mod camp;
 pub mod clock;
 mod collect;
 mod command;
+mod deaths;
 pub mod entropy;
 pub mod events;
 mod execute;
@@ -32,5 +33,7 @@ pub mod sweep;
 pub mod tenure;
 mod verbs;
 
+pub use verbs::preview::{Change, Preview, Prospect, Shared};
 pub use verbs::run::{Keep, RunOptions};
+pub use verbs::touch::Touched;
 pub use verbs::up::{Pending, UpReport};

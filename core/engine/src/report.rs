@@ -130,6 +130,17 @@ pub struct Disposal {
 }
 
 impl Disposal {
+    /// Somebody else has done it.
+    pub(crate) fn already(environment: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            machines: 0,
+            items: 0,
+            left: Vec::new(),
+            millis: 0,
+        }
+    }
+
     /// Whether complete listings have come back empty.
     pub fn is_clean(&self) -> bool {
         self.left.is_empty()

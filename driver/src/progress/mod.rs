@@ -11,13 +11,15 @@ use serde_json::json;
 
 use self::live::Screen;
 use crate::board::{Board, label};
-use crate::{moment, output, style, words};
+use crate::{moment, outlook, output, style, words};
 
 /// Which command it is shown for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
     Run,
     Up,
+    /// Notes alone.
+    Plan,
     /// `down` and `gc` say themselves what a disposal came to.
     Down,
 }
@@ -48,8 +50,9 @@ impl Shown {
     /// In the form that suits: `live` where a terminal can move its cursor.
     pub(crate) fn new(of: Of, json: bool, live: bool) -> Self {
         let form = match (json, of) {
-            (true, Of::Down) => Form::Silent,
+            (true, Of::Down | Of::Plan) => Form::Silent,
             (true, _) => Form::Json,
+            (false, Of::Plan) => Form::Lines,
             (false, _) if live => Form::Live(Screen::default()),
             (false, _) => Form::Lines,
         };
@@ -195,25 +198,7 @@ pub(crate) fn headline(plan: &Plan, ttl: Option<std::time::Duration>, ends: Time
             .unwrap_or_default();
         return format!("{}{ttl} (until {})", words::count(new, "machine"), moment::clock(ends));
     }
-    changes(plan)
-}
-
-/// `2 unchanged, 1 to replace`.
-pub(crate) fn changes(plan: &Plan) -> String {
-    let parts = [
-        (Action::Keep, "unchanged"),
-        (Action::Create, "to create"),
-        (Action::Continue, "to go on with"),
-        (Action::Replace, "to replace"),
-        (Action::Destroy, "to destroy"),
-    ];
-    let parts = parts.map(|(action, what)| (plan.count(action), what));
-    parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    outlook::changes(plan)
 }
 
 /// What a disposal achieved, in a few words.

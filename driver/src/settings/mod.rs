@@ -54,8 +54,20 @@ pub(crate) struct Places<'a> {
     pub(crate) kinds: &'a [String],
 }
 
+/// Where the store is, whatever else the settings say; none where they cannot be read.
+pub(crate) fn state_folder(places: &Places<'_>) -> Option<PathBuf> {
+    let (merged, _) = merge(places).ok()?;
+    merged.state_dir.or_else(|| places.variables.state())
+}
+
 /// Reads and checks all settings.
 pub(crate) fn load(places: &Places<'_>) -> Result<Settings, Failure> {
+    let (merged, layers) = merge(places)?;
+    finish(places, merged, &layers)
+}
+
+/// All places together, and each by itself.
+fn merge(places: &Places<'_>) -> Result<(Layer, Vec<(Origin, Layer)>), Failure> {
     let files = [
         Some(PathBuf::from(SYSTEM)),
         places.variables.settings_file(),
@@ -83,7 +95,7 @@ pub(crate) fn load(places: &Places<'_>) -> Result<Settings, Failure> {
     let merged: Layer = merged
         .and_then(Config::try_deserialize)
         .map_err(|error| layer::wrong(&Origin::Together, &error))?;
-    finish(places, merged, &layers)
+    Ok((merged, layers))
 }
 
 fn built_in(places: &Places<'_>) -> Result<ConfigBuilder<DefaultState>, Failure> {

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use encamp::{Command, Error, ErrorKind, Exit as Ended, Process, Signal, Size};
+use encamp::{Command, Error, ErrorKind, Exit as Ended, Machine, Process, Signal, Size};
 use serde_json::json;
 
 use crate::arguments::Exec;
 use crate::codes;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Refusal};
+use crate::failure::{Failure, Refusal, within};
 use crate::interrupts::{Interrupts, resized};
 use crate::remote::{Lines, feed, hand_on};
 use crate::terminal::{self, Raw};
@@ -28,9 +28,25 @@ pub(super) async fn exec(cx: &Context, args: &Exec) -> Result<Exit, Failure> {
     command.env = args.env.iter().cloned().collect();
     command.cwd.clone_from(&args.cwd);
     command.user.clone_from(&args.user);
-    command.tty = tty.then(|| terminal::size_of_stdout().unwrap_or_else(|| Size::new(24, 80)));
+    command.tty = tty.then(size);
     command.stdin = tty || args.stdin || !terminal::stdin_is_one();
-    let process = machine.exec(command).await?;
+    attach(cx, environment.name(), &machine, command).await
+}
+
+/// The size of the terminal here.
+pub(super) fn size() -> Size {
+    terminal::size_of_stdout().unwrap_or_else(|| Size::new(24, 80))
+}
+
+/// Runs a command in a machine as if it ran here.
+pub(super) async fn attach(
+    cx: &Context,
+    environment: &str,
+    machine: &Machine,
+    command: Command,
+) -> Result<Exit, Failure> {
+    let tty = command.tty.is_some();
+    let process = machine.exec(command).await.map_err(within(environment))?;
     let raw = if tty { Raw::enter() } else { None };
     let ended = attend(cx, process, tty).await;
     drop(raw);
@@ -52,10 +68,8 @@ pub(super) async fn exec(cx: &Context, args: &Exec) -> Result<Exit, Failure> {
                 "the command was lost from sight; how it ended is not known",
             )
             .why(how);
-            let refusal = refusal.help(format!("encamp show -e {}", environment.name()));
-            output::tell_text(
-                &Failure::from(refusal).render(&cx.scene(Some(environment.name()), ""), output::has_colour()),
-            );
+            let refusal = refusal.help(format!("encamp show -e {environment}"));
+            output::tell_text(&Failure::from(refusal).render(&cx.scene(Some(environment), ""), output::has_colour()));
             Ok(Exit::Provider)
         }
     }

@@ -20,7 +20,7 @@ pub(super) async fn logs(cx: &Context, args: &Logs) -> Result<Exit, Failure> {
     let machines: Vec<Machine> = if args.machines.is_empty() {
         environment.machines().collect()
     } else {
-        args.machines
+        place::members(&environment, &args.machines)?
             .iter()
             .map(|name| place::machine(&environment, name))
             .collect::<Result<_, Error>>()?

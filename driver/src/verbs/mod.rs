@@ -1,32 +1,59 @@
 //! A verb a file.
 
+mod completions;
 mod confirm;
+mod cp;
 mod down;
 mod exec;
+mod explain;
+mod forward;
 mod gc;
 mod left;
 mod logs;
 mod ls;
+mod plan;
 mod run;
+mod shell;
 mod show;
 mod summary;
+mod touch;
 mod up;
+mod validate;
 
 use crate::arguments::Verb;
-use crate::context::Context;
+use crate::context::{Context, Desk};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Does what a verb says.
+pub(crate) use self::completions::completions;
+pub(crate) use self::explain::explain;
+
+/// Does what a verb says that touches no store; none where it is another.
+pub(crate) fn without_store(desk: &Desk, verb: &Verb) -> Option<Result<Exit, Failure>> {
+    match verb {
+        Verb::Validate(args) => Some(validate::validate(desk, args)),
+        _ => None,
+    }
+}
+
+/// Does what a verb says that needs the store.
 pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
     match verb {
+        Verb::Plan(args) => plan::plan(cx, args).await,
         Verb::Run(args) => run::run(cx, args).await,
         Verb::Up(args) => up::up(cx, args).await,
         Verb::Down(args) => down::down(cx, args).await,
         Verb::Ls => ls::ls(cx).await,
         Verb::Show(args) => show::show(cx, args).await,
         Verb::Exec(args) => exec::exec(cx, args).await,
+        Verb::Shell(args) => shell::shell(cx, args).await,
+        Verb::Cp(args) => cp::cp(cx, args).await,
+        Verb::Forward(args) => forward::forward(cx, args).await,
         Verb::Logs(args) => logs::logs(cx, args).await,
+        Verb::Stop(args) => touch::stop(cx, args).await,
+        Verb::Start(args) => touch::start(cx, args).await,
         Verb::Gc => gc::gc(cx).await,
+        // These have been obeyed before a store was opened.
+        Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
     }
 }

@@ -83,6 +83,8 @@ fn row(machine: &Machine) -> Vec<String> {
 fn status(machine: &Machine) -> &'static str {
     match machine.state() {
         _ if machine.failure().is_some() => "failed",
+        // Not one of the words that work on a machine goes through: somebody stopped it on purpose.
+        "ready" | "seen" if machine.is_stopped() => "stopped",
         "ready" => "ready",
         "seen" => "waiting",
         "dying" => "destroying",

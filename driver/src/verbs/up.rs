@@ -7,7 +7,7 @@ use encamp::report::MachineReport;
 use encamp::{Up, UpReport};
 use serde_json::json;
 
-use super::confirm::{Answer, confirm};
+use super::confirm::{Answer, confirm, question};
 use super::summary::lease;
 use crate::arguments::OfFile;
 use crate::board::Board;
@@ -16,12 +16,13 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Refusal, error_json, exit_of};
 use crate::progress::{Of, Shown};
-use crate::{clean, moment, output, words};
+use crate::{clean, moment, outlook, output, words};
 
 pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let spec = cx.load(args)?;
     let mut follow = cx.follow(Of::Up)?;
-    follow.shown.ttl(spec.ttl);
+    let ttl = spec.ttl;
+    follow.shown.ttl(ttl);
     let events = follow.events();
     let prepared = follow.until(cx.encamp.prepare_up(spec, events), |count, shown| {
         shown.say("stopping before anything is changed");
@@ -37,10 +38,22 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     if follow.interrupted() > 0 {
         return give_up(up, "interrupted").await.map(|()| Exit::Interrupted);
     }
+    if !up.is_new() && !up.plan().is_empty() && !cx.json {
+        // What providers cannot say now is said when it is done.
+        let showing = follow.until(up.preview(), |_, _| ControlFlow::Break(()));
+        let Some(preview) = showing.await.transpose()? else {
+            return give_up(up, "interrupted").await.map(|()| Exit::Interrupted);
+        };
+        output::tell(&outlook::headline(&preview, ttl));
+        for line in outlook::lines(&preview) {
+            output::tell(&line);
+        }
+        follow.shown.plan_is_shown();
+    }
     let lost = up.plan().count(Action::Replace) + up.plan().count(Action::Destroy);
     if lost > 0 {
-        match confirm(cx, &up, &mut follow).await {
-            Answer::Yes => follow.shown.plan_is_shown(),
+        match confirm(cx, question(up.plan()), &mut follow).await {
+            Answer::Yes => {}
             Answer::No => return give_up(up, "not confirmed").await.map(|()| Exit::Refused),
             Answer::Nobody(question) => {
                 let now = format!("{} is as it was", up.environment());
@@ -67,7 +80,11 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let done = done.await;
     follow.shown.finish();
     match done.transpose()? {
-        Some(report) => Ok(finish(cx, args, &report, &follow.shown.board)),
+        Some(report) => {
+            let exit = finish(cx, args, &report, &follow.shown.board);
+            tell_stopped(cx, &report).await;
+            Ok(exit)
+        }
         None => {
             output::tell(&format!(
                 "interrupted · there may be: {} · encamp down ends it",
@@ -75,6 +92,30 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
             ));
             Ok(Exit::Interrupted)
         }
+    }
+}
+
+/// What somebody stopped on purpose stays as it is, and is not ready for anybody.
+async fn tell_stopped(cx: &Context, report: &UpReport) {
+    if cx.json || !report.ready {
+        return;
+    }
+    let Ok(environment) = cx.encamp.environment(&report.environment).await else {
+        return;
+    };
+    let stopped: Vec<String> = environment
+        .machines()
+        .filter(encamp::Machine::is_stopped)
+        .map(|machine| machine.name().to_owned())
+        .collect();
+    if !stopped.is_empty() {
+        output::tell(&format!(
+            "stopped on purpose, and left so: {} · encamp start {} -e {}{}",
+            words::list(&stopped),
+            stopped.join(" "),
+            report.environment,
+            cx.state_flag()
+        ));
     }
 }
 

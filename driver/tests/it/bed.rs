@@ -192,6 +192,18 @@ impl Bed {
         panic!("{machines} machines did not get ready: {}", self.encamp(&["ls"]));
     }
 
+    /// Waits until an environment is listed with a machine that exists.
+    pub(crate) fn until_listed(&self, name: &str) {
+        for _ in 0..300 {
+            let ran = self.encamp(&["show", "-e", name]);
+            if ran.stdout.contains("waiting") {
+                return;
+            }
+            pause();
+        }
+        panic!("{name} did not appear: {}", self.encamp(&["ls"]));
+    }
+
     /// What of this bed's controller is on the daemon.
     pub(crate) fn on_daemon(&self) -> Vec<String> {
         let controller: serde_json::Value =

@@ -37,3 +37,26 @@ fn a_time_can_be_given() {
     assert_eq!(ended("send.create.web.before@2"), (None, Some(0)));
     bed.nothing_is_left();
 }
+
+#[test]
+fn a_stop_that_dies_half_way_leaves_a_machine_that_nobody_replaces() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["up"]).exits(0);
+    let before = bed.on_daemon();
+    for (verb, point) in [
+        ("stop", "send.stop.web.before"),
+        ("stop", "send.stop.web.after"),
+        ("start", "send.start.web.before"),
+        ("start", "send.start.web.after"),
+    ] {
+        let mut command = bed.command(&[verb, "web"]);
+        command.env("ENCAMP__FAILPOINT", point);
+        assert_eq!(command.output().unwrap().status.signal(), Some(9), "{point}");
+        let planned = bed.encamp(&["plan"]).exits(0).stdout;
+        assert!(planned.starts_with("pair   2 unchanged\n"), "{point}: {planned}");
+    }
+    bed.encamp(&["start", "web"]).exits(0);
+    assert_eq!(bed.on_daemon(), before);
+    assert!(bed.encamp(&["ls"]).stdout.contains("pair   2/2        ready"));
+}

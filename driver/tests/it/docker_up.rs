@@ -42,7 +42,7 @@ fn up_changes_only_what_differs_and_down_leaves_nothing() {
     let refused = bed.encamp(&["up"]).exits(2);
     for line in [
         "pair   1 unchanged, 1 to replace",
-        "  ~ client   replace   docker   its description has changed (encamp.toml:",
+        "  ~ client   docker   replace   command changed (encamp.toml:",
         "  = web",
         "error[E0307]: Replace 1 machine? Nobody can be asked here",
         "  now:   pair is as it was",

@@ -4,6 +4,9 @@ mod bed;
 mod docker_exec;
 #[cfg(feature = "failpoints")]
 mod docker_failpoints;
+mod docker_inside;
+mod docker_machines;
+mod docker_plan;
 mod docker_run;
 mod docker_signals;
 mod docker_terminal;
@@ -13,3 +16,4 @@ mod no_daemon;
 mod settings;
 mod store;
 mod usage;
+mod validate;

@@ -14,14 +14,23 @@ fn help_names_what_works_and_nothing_else() {
     Usage: encamp [OPTIONS] <COMMAND>
 
     Commands:
-      run   Bring an environment up, run its stages, collect results, take it down
-      up    Bring an environment to what its file says, and keep it
-      down  Take an environment down
-      ls    List environments
-      show  Show an environment: machines, addresses, outputs
-      exec  Run a command in a machine
-      logs  Print what machines have said
-      gc    Dispose of everything that is due, on every site that was ever used
+      validate     Check an environment file, and say everything that is wrong with it
+      plan         Show what `up` would change, and change nothing
+      run          Bring an environment up, run its stages, collect results, take it down
+      up           Bring an environment to what its file says, and keep it
+      down         Take an environment down, or some of its machines
+      ls           List environments
+      show         Show an environment: machines, addresses, outputs
+      exec         Run a command in a machine
+      shell        Open a shell in a machine
+      cp           Copy files into a machine or out of it
+      forward      Listen here for ports of a machine, until Ctrl-C
+      logs         Print what machines have said
+      stop         Stop machines; what was stopped on purpose has not died
+      start        Start machines that were stopped, and wait until they are ready
+      gc           Dispose of everything that is due, on every site that was ever used
+      explain      Say what a code such as E0103 means
+      completions  Print what makes a shell complete encamp's words: source <(encamp completions bash)
 
     Options:
       -h, --help
@@ -56,21 +65,48 @@ fn help_names_what_works_and_nothing_else() {
 #[test]
 fn short_help_of_each_verb() {
     let bed = Bed::new();
-    let verbs = ["run", "up", "down", "ls", "show", "exec", "logs", "gc"];
+    let verbs = [
+        "validate",
+        "plan",
+        "run",
+        "up",
+        "down",
+        "ls",
+        "show",
+        "exec",
+        "shell",
+        "cp",
+        "forward",
+        "logs",
+        "stop",
+        "start",
+        "gc",
+        "explain",
+        "completions",
+    ];
     let usages = verbs.map(|verb| bed.encamp(&[verb, "-h"]).exits(0).stdout);
     let usages: Vec<&str> = usages
         .iter()
         .filter_map(|help| help.lines().find(|line| line.starts_with("Usage")))
         .collect();
     assert_snapshot!(usages.join("\n"), @r"
+    Usage: encamp validate [OPTIONS] [FILE]
+    Usage: encamp plan [OPTIONS] [FILE]
     Usage: encamp run [OPTIONS] [FILE]
     Usage: encamp up [OPTIONS] [FILE]
-    Usage: encamp down [OPTIONS]
+    Usage: encamp down [OPTIONS] [MACHINE]...
     Usage: encamp ls [OPTIONS]
     Usage: encamp show [OPTIONS]
     Usage: encamp exec [OPTIONS] <MACHINE> -- <COMMAND>...
+    Usage: encamp shell [OPTIONS] <MACHINE>
+    Usage: encamp cp [OPTIONS] <FROM> <TO>
+    Usage: encamp forward [OPTIONS] <MACHINE> <PORT[:LOCAL]>...
     Usage: encamp logs [OPTIONS] [MACHINE]...
+    Usage: encamp stop [OPTIONS] <MACHINE>...
+    Usage: encamp start [OPTIONS] <MACHINE>...
     Usage: encamp gc [OPTIONS]
+    Usage: encamp explain [OPTIONS] [CODE]
+    Usage: encamp completions [OPTIONS] <SHELL>
     ");
 }
 

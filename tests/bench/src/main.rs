@@ -9,6 +9,7 @@ mod camp;
 mod docker;
 mod floor;
 mod median;
+mod plan;
 mod scale;
 
 use std::process::ExitCode;
@@ -24,7 +25,8 @@ async fn main() -> ExitCode {
     let done = match which.as_deref() {
         Some("docker") => docker::compare(numbers.first().copied().unwrap_or(8)).await,
         Some("scale") => scale::compare(if numbers.is_empty() { &[1_000, 10_000] } else { &numbers }).await,
-        _ => Err("usage: encamp-bench docker [ROUNDS] | scale [MACHINES …]".into()),
+        Some("plan") => plan::print(numbers.first().copied().unwrap_or(10_000)).await,
+        _ => Err("usage: encamp-bench docker [ROUNDS] | scale [MACHINES …] | plan [MACHINES]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use encamp::{Encamp, Events};
 use crate::{Failure, camp};
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 

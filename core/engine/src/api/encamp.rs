@@ -1,5 +1,6 @@
 //! One installation, as a program uses it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,10 @@ use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
 use crate::report::{Disposal, RunReport};
 use crate::state_folder::StateFolder;
 use crate::sweep::Swept;
+use crate::verbs;
+use crate::verbs::preview::Preview;
 use crate::verbs::run::RunOptions;
+use crate::verbs::touch::Touched;
 
 /// One installation: its state folder, its configured providers, its engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -90,6 +94,14 @@ impl Encamp {
         self.camp.providers.kinds()
     }
 
+    /// What `up` would do, read from the store and the providers: no row is made, no lock taken, nothing changed.
+    pub async fn preview(&self, spec: spec::Environment, events: Events) -> Result<Preview> {
+        let camp = Arc::clone(&self.camp);
+        self.engine
+            .run(async move { verbs::preview::preview(&camp, &spec, &events).await })
+            .await
+    }
+
     /// Takes or makes the environment and plans the difference; nothing is changed before [`Up::execute`].
     pub async fn prepare_up(&self, spec: spec::Environment, events: Events) -> Result<Up> {
         let camp = Arc::clone(&self.camp);
@@ -112,6 +124,44 @@ impl Encamp {
     pub async fn down(&self, name: &str, events: Events) -> Result<Disposal> {
         let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
         self.engine.run(async move { camp.down(&name, events).await }).await
+    }
+
+    /// Takes some machines of an environment down, and what is theirs alone; the rest stays, and the next `up` makes
+    /// them again.
+    pub async fn release(&self, name: &str, machines: BTreeSet<String>, events: Events) -> Result<Disposal> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine
+            .run(async move { verbs::release::release(&camp, &name, &machines, events).await })
+            .await
+    }
+
+    /// Stops machines of an environment; their processes have `grace` to end. What was stopped on purpose has not died.
+    pub async fn stop(
+        &self,
+        name: &str,
+        machines: BTreeSet<String>,
+        grace: Duration,
+        events: Events,
+    ) -> Result<Vec<Touched>> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine
+            .run(async move { verbs::touch::stop(&camp, &name, &machines, grace, events).await })
+            .await
+    }
+
+    /// Starts machines of an environment and waits until they are ready: by the probes of `spec` where it still
+    /// describes them as they were made, else until they run.
+    pub async fn start(
+        &self,
+        name: &str,
+        machines: BTreeSet<String>,
+        spec: Option<spec::Environment>,
+        events: Events,
+    ) -> Result<Vec<Touched>> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine
+            .run(async move { verbs::touch::start(&camp, &name, &machines, spec.as_ref(), events).await })
+            .await
     }
 
     /// Disposes of everything that is due on every site that was ever used.
@@ -194,7 +244,7 @@ fn summarise(camp: &Camp, row: EnvironmentRow, intents: &[IntentRow], held: bool
     }
     let ready = machines
         .values()
-        .filter(|intent| intent.state == IntentState::Ready)
+        .filter(|intent| intent.state == IntentState::Ready && !intent.stopped)
         .count();
     let known = machines.len().max(usize::try_from(row.machines).unwrap_or(usize::MAX));
     let failed = machines.values().any(|intent| intent.failure.is_some());

@@ -1,12 +1,12 @@
 //! A living environment and its machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
 use encamp_core::{
-    BoxRead, Class, CopyIn, CopyOut, Cx, Env, Error, ErrorKind, Exec, InstanceName, Logs, Observed, Process, Provider,
-    Result, Size, Target, Time,
+    BoxRead, Class, CopyIn, CopyOut, Cx, Dial, Duplex, Env, Error, ErrorKind, Exec, InstanceName, Logs, Observed,
+    Process, Provider, Result, Size, Target, Time,
 };
 
 use super::encamp::Summary;
@@ -94,6 +94,29 @@ impl Environment {
         }
     }
 
+    /// The groups that its machines are members of, in order.
+    pub fn groups(&self) -> Vec<String> {
+        let groups: BTreeSet<String> = self.machines.values().flat_map(groups_of).collect();
+        groups.into_iter().collect()
+    }
+
+    /// The machine of that name, or each member of the group of that name, by index.
+    pub fn members(&self, name: &str) -> Result<Vec<Machine>> {
+        if self.machines.contains_key(name) {
+            return Ok(vec![self.machine(name)?]);
+        }
+        let mut members: Vec<&IntentRow> = self
+            .machines
+            .values()
+            .filter(|row| groups_of(row).iter().any(|group| group == name))
+            .collect();
+        members.sort_by_key(|row| (row.object.len(), row.object.clone()));
+        if members.is_empty() {
+            return self.machine(name).map(|machine| vec![machine]);
+        }
+        Ok(members.into_iter().map(|row| self.wrap(row)).collect())
+    }
+
     fn wrap(&self, row: &IntentRow) -> Machine {
         Machine {
             engine: self.engine.clone(),
@@ -102,6 +125,15 @@ impl Environment {
             row: row.clone(),
         }
     }
+}
+
+/// The groups of a machine, from the request that it was made of.
+fn groups_of(row: &IntentRow) -> Vec<String> {
+    let request = serde_json::from_str::<encamp_core::Create>(&row.request);
+    request.map_or_else(
+        |_| Vec::new(),
+        |request| request.aliases.iter().map(ToString::to_string).collect(),
+    )
 }
 
 /// One machine.
@@ -160,6 +192,11 @@ impl Machine {
     /// Why it did not become ready.
     pub fn failure(&self) -> Option<&str> {
         self.row.failure.as_deref()
+    }
+
+    /// Whether it was stopped on purpose.
+    pub fn is_stopped(&self) -> bool {
+        self.row.stopped
     }
 
     /// The carrier's id.
@@ -249,6 +286,12 @@ impl Machine {
             provider.logs(&cx, logs).await
         })
         .await
+    }
+
+    /// Connects to a TCP port as the machine itself would, in its own network.
+    pub async fn dial(&self, port: u16) -> Result<Duplex> {
+        self.with(move |provider, cx, target| async move { provider.dial(&cx, Dial::new(target, port)).await })
+            .await
     }
 
     /// Unpacks a tar stream into a folder of it.

@@ -1,12 +1,14 @@
 //! The objects that programs use. Everything runs on a thread of the engine's own, so that any runtime may call it.
 
 mod builder;
+mod copy;
 mod encamp;
 mod environment;
 mod runtime;
 mod up;
 
 pub use builder::Builder;
+pub use copy::Copied;
 pub use encamp::{Encamp, Summary};
 pub use environment::{Command, Environment, Machine};
 pub use up::Up;

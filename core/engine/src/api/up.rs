@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime::Engine;
 use crate::plan::Plan;
+use crate::verbs::preview::Preview;
 use crate::verbs::up::{Pending, UpReport};
 
 /// Holds the environment, knows the plan, and has changed nothing yet.
@@ -22,6 +23,12 @@ impl Up {
     /// What is to be done.
     pub fn plan(&self) -> &Plan {
         self.pending.plan()
+    }
+
+    /// The plan with what providers would make of it.
+    pub async fn preview(&self) -> Result<Preview> {
+        let preview = self.pending.preview();
+        self.engine.run(async move { Ok(preview.await) }).await
     }
 
     /// The environment's name.

@@ -131,7 +131,7 @@ pub(crate) async fn lower_one(session: &Session, reached: &Reached, row: IntentR
     }
 }
 
-fn what_is_left(row: &IntentRow, failure: Option<&Error>) -> Left {
+pub(crate) fn what_is_left(row: &IntentRow, failure: Option<&Error>) -> Left {
     Left {
         object: row.object.clone(),
         instance: Some(row.instance.clone()),

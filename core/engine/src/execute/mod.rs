@@ -9,8 +9,8 @@ mod request;
 mod scope;
 
 pub(crate) use control::Controlled;
-pub(crate) use dispose::destroy_found;
-pub(crate) use dispose::dispose;
+pub(crate) use dispose::{destroy_found, dispose, lower_one, what_is_left};
 pub(crate) use life::Wanted;
 pub(crate) use raise::{Raised, facts_of, raise};
-pub(crate) use request::rendered;
+pub(crate) use request::{machine_table, rendered};
+pub(crate) use scope::scope_object;

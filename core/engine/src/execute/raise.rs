@@ -1,6 +1,6 @@
 //! Brings an environment up: as parallel as the dependencies allow, each thing no sooner than it is needed and no later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use encamp_core::{
@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::life::{Goal, Life, Lived, Wanted};
 use super::request::machine_table;
 use crate::clock::monotonic_now as now;
+use crate::deaths;
 use crate::events::Event;
 use crate::journal::{IntentRow, IntentState, Op, Purpose};
 use crate::machine::State;
@@ -176,8 +177,38 @@ impl Raising<'_> {
                 raised.rows.insert(machine.name.clone(), row);
             }
         }
+        self.look_again(&mut raised).await?;
         raised.facts = self.facts.read().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(raised)
+    }
+
+    /// A machine that ran when it was looked at may have ended since; without conditions nobody else would notice.
+    async fn look_again(&self, raised: &mut Raised) -> Result<()> {
+        if raised.interrupted {
+            return Ok(());
+        }
+        let standing = raised.rows.values().filter(|row| !row.stopped);
+        let ready: BTreeSet<&str> = raised
+            .machines
+            .iter()
+            .filter(|m| m.ready)
+            .map(|m| m.name.as_str())
+            .collect();
+        let standing = standing.filter(|row| ready.contains(row.object.as_str()));
+        for error in deaths::look(self.session, self.spec, standing).await {
+            let failure = encamp_core::Report(&error).to_string();
+            let died = raised.machines.iter_mut().find(|m| error.machine() == Some(&m.name));
+            if let Some(report) = died {
+                (report.ready, report.failure) = (false, Some(failure.clone()));
+            }
+            let row = raised.rows.values().find(|row| error.machine() == Some(&row.object));
+            if let Some(row) = row {
+                let (epoch, intent) = (self.session.epoch.clone(), row.reference());
+                self.session.record(Op::Fail { epoch, intent, failure }).await?;
+            }
+            raised.errors.push(error);
+        }
+        Ok(())
     }
 
     fn gate(&self, machine: &Machine) -> Option<&Gate> {

@@ -5,7 +5,6 @@ mod control;
 mod controller;
 mod machine;
 mod task;
-mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -16,6 +15,7 @@ use encamp_file::text::{Facts, MachineFacts};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Results;
+use crate::deaths;
 use crate::execute::Raised;
 use crate::report::{Outcome, TaskReport};
 use crate::session::Session;
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     };
     let mut staged = Staged::default();
     let done = CancellationToken::new();
-    let watching = watch::deaths(&staging, &done);
+    let watching = staging.deaths(&done);
     let working = async {
         let mut failed = false;
         let mut tasks = Vec::new();
@@ -89,7 +89,7 @@ pub(crate) async fn run(
     );
     // A task that failed at once may have failed because its machine had just died.
     let death = match death {
-        None if tasks.iter().any(|task| task.outcome == Outcome::Failed) => watch::look(&staging).await,
+        None if tasks.iter().any(|task| task.outcome == Outcome::Failed) => staging.look().await,
         death => death,
     };
     staged.tasks = tasks;
@@ -112,7 +112,32 @@ impl Staging<'_> {
         known.machines.insert(machine.clone(), facts);
     }
 
-    pub(super) fn is_down(&self, machine: &str) -> bool {
+    /// The first death while tasks run, or nothing once `done` is set.
+    async fn deaths(&self, done: &CancellationToken) -> Option<Error> {
+        loop {
+            let looking = async {
+                tokio::time::sleep(self.session.camp.policy.watch).await;
+                self.look().await
+            };
+            let found = tokio::select! {
+                found = looking => found,
+                () = done.cancelled() => return None,
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// A machine that has died and was not stopped by a task.
+    async fn look(&self) -> Option<Error> {
+        let rows = self.raised.rows.values().filter(|row| !self.is_down(&row.object));
+        let died = deaths::look(self.session, self.spec, rows).await;
+        let error = died.into_iter().next()?;
+        Some(error.next_step("to look at it: encamp run --keep=on-failure"))
+    }
+
+    fn is_down(&self, machine: &str) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         stopped.contains(machine)
     }

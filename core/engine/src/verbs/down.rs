@@ -18,7 +18,12 @@ pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result
             Error::new(ErrorKind::NotFound, format!("no environment is called `{name}`")).next_step("encamp ls"),
         );
     };
-    let disposal = end(camp, &row, "down", events.clone()).await?;
+    let disposal = match end(camp, &row, "down", events.clone()).await {
+        Ok(disposal) => disposal,
+        // Whoever yielded has disposed of it himself, which is what was wanted.
+        Err(_) if camp.find(name).await?.is_none_or(|now| now.id != row.id) => Disposal::already(name),
+        Err(error) => return Err(error),
+    };
     // Afterwards: who types `down` waits for this environment alone.
     tidy::tidy(camp, &events).await?;
     Ok(disposal)

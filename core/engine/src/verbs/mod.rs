@@ -2,6 +2,9 @@
 
 pub(crate) mod down;
 pub(crate) mod observe;
+pub(crate) mod preview;
+pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod tidy;
+pub(crate) mod touch;
 pub(crate) mod up;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use encamp_core::{Error, Result};
+use encamp_core::{Error, ErrorKind, Result};
 use encamp_file::spec::Environment;
 use tokio_util::sync::CancellationToken;
 
@@ -70,8 +70,30 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
         errors: Vec::new(),
         disposal: None,
     };
-    if let Err(error) = work(&session, &spec, &options, &results, &mut report).await {
-        report.errors.push(error);
+    // The lease ends a run as the user's stop does, and is a failure.
+    let within = session.row.lease.remaining(&*camp.clock).unwrap_or_default();
+    let stop = options.stop.child_token();
+    let (worked, overdue) = {
+        let mut working = std::pin::pin!(work(&session, &spec, &stop, &results, &mut report));
+        tokio::select! {
+            worked = &mut working => (worked, false),
+            () = tokio::time::sleep(within) => {
+                stop.cancel();
+                (working.await, true)
+            }
+        }
+    };
+    report.errors.extend(worked.err());
+    if overdue {
+        report.outcome = Outcome::Failed;
+        report.errors.push(
+            Error::new(
+                ErrorKind::Cancelled,
+                format!("its lease of {:?} ended while it ran", spec.ttl),
+            )
+            .of_environment(&session.row.name)
+            .next_step("a longer `ttl` in the file"),
+        );
     }
     if options.stop.is_cancelled() {
         report.outcome = Outcome::Interrupted;
@@ -95,7 +117,7 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
 async fn work(
     session: &Session,
     spec: &Environment,
-    options: &RunOptions,
+    stop: &CancellationToken,
     results: &Results,
     report: &mut RunReport,
 ) -> Result<()> {
@@ -112,7 +134,7 @@ async fn work(
         .await;
     // A run fails as a whole, so the user's stop and the first failure end what is still on its way.
     let raising = raise(session, spec, &observed.plan, observed.rows, &observed.seen);
-    let raised = stoppable(session, &options.stop, raising).await?;
+    let raised = stoppable(session, stop, raising).await?;
     report.machines.clone_from(&raised.machines);
     report.errors.extend(raised.errors.iter().cloned());
     if raised.ready() {
@@ -126,7 +148,7 @@ async fn work(
                 millis,
             })
             .await;
-        let staged = stages::run(session, spec, &raised, results, &options.stop).await;
+        let staged = stages::run(session, spec, &raised, results, stop).await;
         if staged
             .tasks
             .iter()

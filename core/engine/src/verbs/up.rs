@@ -9,6 +9,7 @@ use encamp_file::text::Viewer;
 use serde::Serialize;
 
 use super::observe::{Observed, observe};
+use super::preview::{Preview, foresee};
 use super::tidy;
 use crate::camp::{Camp, canonical};
 use crate::clock::{Lease, monotonic_now as now};
@@ -97,7 +98,7 @@ async fn abandon(session: Session, new: bool) -> Result<()> {
 }
 
 /// The environment that a description speaks of: by name, and by the file that it came from.
-async fn find(camp: &Camp, spec: &Environment) -> Result<Option<EnvironmentRow>> {
+pub(crate) async fn find(camp: &Camp, spec: &Environment) -> Result<Option<EnvironmentRow>> {
     let file = canonical(spec);
     let named = camp.find(spec.name.as_str()).await?;
     if let Some(row) = &named
@@ -146,6 +147,25 @@ impl Pending {
     /// The environment's name.
     pub fn environment(&self) -> &str {
         &self.session.row.name
+    }
+
+    /// The plan with what providers would make of it.
+    pub fn preview(&self) -> impl Future<Output = Preview> + Send + use<> {
+        let (camp, spec) = (Arc::clone(&self.session.camp), self.spec.clone());
+        let observed = Observed {
+            rows: self.observed.rows.clone(),
+            plan: self.observed.plan.clone(),
+            ..Observed::default()
+        };
+        let (environment, is_new, ends) = (self.environment().to_owned(), self.new, self.ends());
+        async move {
+            Preview {
+                environment,
+                is_new,
+                ends,
+                ..foresee(&camp, &spec, observed).await
+            }
+        }
     }
 
     /// Whether the environment does not exist yet.

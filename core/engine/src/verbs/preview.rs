@@ -1,0 +1,362 @@
+//! What `up` would do: read from the store and the providers, without a row, a lock or a change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use encamp_core::{
+    Candidate, Class, Cost, Create, Error, ErrorKind, InstanceName, Name, PortSpec, Resolve, Result, ScopeItem, Time,
+    Value,
+};
+use encamp_file::spec::{Environment, Machine};
+use futures_util::StreamExt;
+use serde::Serialize;
+
+use super::observe::{Observed, observe, recorded_facts};
+use super::up::find;
+use crate::camp::Camp;
+use crate::clock::Lease;
+use crate::events::Events;
+use crate::execute::{machine_table, rendered, scope_object};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Wanted};
+use crate::plan::{Action, Plan, Reason};
+
+/// Resolves in flight; a provider has its own limit below this one.
+const RESOLVES: usize = 32;
+/// Characters of a value that a change shows.
+const SHOWN: usize = 48;
+
+/// What `up` would do, with what providers would make of it.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Preview {
+    /// The environment's name.
+    pub environment: String,
+    /// Whether it does not exist yet.
+    pub is_new: bool,
+    /// When its lease would end.
+    pub ends: Time,
+    /// The difference.
+    pub plan: Plan,
+    /// What is to be known of each machine that would be made, by name.
+    pub prospects: BTreeMap<String, Prospect>,
+    /// What machines share and would be opened.
+    pub shared: Vec<Shared>,
+    /// What providers could not say.
+    pub errors: Vec<Error>,
+}
+
+/// A machine that would be made.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct Prospect {
+    /// What the kind says of its first candidate, as key and value.
+    pub summary: Vec<(String, String)>,
+    /// What that costs.
+    pub cost_per_hour: Option<Cost>,
+    /// The machines that must be ready before it is made.
+    pub after: Vec<Name>,
+    /// The group that it is a member of.
+    pub group: Option<Name>,
+    /// What of its description has changed.
+    pub changes: Vec<Change>,
+}
+
+/// One thing of a machine's description that has changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// `image`, `env DATABASE_URL`, `port http`.
+    pub what: String,
+    /// Before; none where it was not there, or is no short text.
+    pub from: Option<String>,
+    /// From now on.
+    pub to: Option<String>,
+}
+
+/// Something that machines share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Shared {
+    /// Its object name, `docker/net`.
+    pub name: String,
+    /// Where.
+    pub instance: InstanceName,
+}
+
+/// Reads what there is and plans the difference; changes nothing.
+pub(crate) async fn preview(camp: &Arc<Camp>, spec: &Environment, events: &Events) -> Result<Preview> {
+    let existing = find(camp, spec).await?.filter(|row| !is_due(camp, row));
+    let rows = match &existing {
+        Some(row) => camp.journal.intents(&row.id).await?,
+        None => Vec::new(),
+    };
+    let observed = observe(camp, spec, rows, events).await?;
+    let ends = Lease::of(spec.ttl, &*camp.clock).ends;
+    Ok(Preview {
+        environment: spec.name.to_string(),
+        is_new: existing.is_none(),
+        // A lease is never shortened by bringing the same thing up again.
+        ends: existing.map_or(ends, |row| row.lease.ends.max(ends)),
+        ..foresee(camp, spec, observed).await
+    })
+}
+
+/// `up` disposes of these first and begins anew.
+fn is_due(camp: &Camp, row: &EnvironmentRow) -> bool {
+    row.wanted == Wanted::Gone || row.lease.over(camp.policy.grace, &*camp.clock)
+}
+
+/// What providers would make of the machines that a plan makes.
+pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Observed) -> Preview {
+    let Observed { rows, plan, .. } = observed;
+    let coming: BTreeMap<&str, (&Machine, bool)> = {
+        let steps: BTreeMap<&str, bool> = plan
+            .steps
+            .iter()
+            .filter(|step| matches!(step.action, Action::Create | Action::Replace))
+            .map(|step| (step.machine.as_str(), matches!(step.reason, Reason::Changed { .. })))
+            .collect();
+        spec.machines
+            .iter()
+            .filter_map(|machine| Some((machine.name.as_str(), (machine, *steps.get(machine.name.as_str())?))))
+            .collect()
+    };
+    let (found, mut errors) = resolve_all(camp, spec, coming.values().map(|(machine, _)| *machine)).await;
+    let newest = newest(&rows);
+    let open: BTreeSet<&str> = rows
+        .iter()
+        .filter(|row| row.class == Class::Scope && row.state == IntentState::Ready)
+        .map(|row| row.object.as_str())
+        .collect();
+    let facts = recorded_facts(&rows);
+    let mut shared = BTreeSet::new();
+    let mut prospects = BTreeMap::new();
+    for (name, (machine, changed)) in coming {
+        let mut prospect = Prospect {
+            after: machine.after.iter().cloned().collect(),
+            group: machine.group.as_ref().map(|(group, _)| group.clone()),
+            ..Prospect::default()
+        };
+        let candidate = question(camp, spec, machine)
+            .ok()
+            .and_then(|asked| found.get(&asked.key));
+        if let Some(candidate) = candidate {
+            prospect.summary.clone_from(&candidate.summary);
+            prospect.cost_per_hour.clone_from(&candidate.cost_per_hour);
+            let items = candidate.scope.iter().filter_map(|item| share(machine, item));
+            shared.extend(items.filter(|item| !open.contains(item.name.as_str())));
+        }
+        if let (true, Some(row)) = (changed, newest.get(name)) {
+            let env = machine
+                .providers
+                .first()
+                .and_then(|instance| camp.providers.kind_of(instance));
+            let env = env
+                .and_then(|kind| rendered(machine, kind, &facts).ok())
+                .map(|rendered| rendered.env);
+            prospect.changes = changes(
+                row,
+                candidate.map(|candidate| &candidate.body),
+                env.as_ref(),
+                &machine.ports,
+            );
+        }
+        prospects.insert(name.to_owned(), prospect);
+    }
+    errors.sort_by(|a, b| a.machine().cmp(&b.machine()));
+    Preview {
+        environment: String::new(),
+        is_new: false,
+        ends: Time::from_unix_millis(0),
+        plan,
+        prospects,
+        shared: shared.into_iter().collect(),
+        errors,
+    }
+}
+
+fn share(machine: &Machine, item: &ScopeItem) -> Option<Shared> {
+    let instance = machine.providers.first()?.clone();
+    let name = scope_object(&instance, item, machine);
+    Some(Shared { name, instance })
+}
+
+fn newest(rows: &[IntentRow]) -> BTreeMap<&str, &IntentRow> {
+    let mut newest: BTreeMap<&str, &IntentRow> = BTreeMap::new();
+    for row in rows
+        .iter()
+        .filter(|row| row.class == Class::Machine && row.state != IntentState::Gone)
+    {
+        let known = newest.entry(&row.object).or_insert(row);
+        if row.generation > known.generation {
+            *known = row;
+        }
+    }
+    newest
+}
+
+/// What a provider is asked about a machine; machines that are described alike share it.
+struct Question {
+    instance: InstanceName,
+    resolve: Resolve,
+    key: String,
+}
+
+fn question(camp: &Camp, spec: &Environment, machine: &Machine) -> Result<Question> {
+    let Some(instance) = machine.providers.first() else {
+        return Err(Error::new(ErrorKind::Invalid, "it names no provider").of_machine(&machine.name));
+    };
+    let mut resolve = Resolve::new(machine_table(camp, machine, instance)?);
+    resolve.needs = machine.needs.clone();
+    resolve.folder.clone_from(&spec.folder);
+    let key = format!("{instance} {} {:?}", resolve.table, resolve.needs);
+    Ok(Question {
+        instance: instance.clone(),
+        resolve,
+        key,
+    })
+}
+
+/// The first candidate of each question, asked once.
+async fn resolve_all(
+    camp: &Arc<Camp>,
+    spec: &Environment,
+    machines: impl Iterator<Item = &Machine>,
+) -> (BTreeMap<String, Candidate>, Vec<Error>) {
+    let mut asked: BTreeMap<String, (Question, Vec<Name>)> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for machine in machines {
+        match question(camp, spec, machine) {
+            Ok(question) => asked
+                .entry(question.key.clone())
+                .or_insert_with(|| (question, Vec::new()))
+                .1
+                .push(machine.name.clone()),
+            Err(error) => errors.push(error),
+        }
+    }
+    let instances: BTreeSet<InstanceName> = asked.values().map(|(question, _)| question.instance.clone()).collect();
+    let mut providers = BTreeMap::new();
+    for instance in instances {
+        let connected = camp.providers.connect(&camp.read_cx(), &instance).await;
+        providers.insert(instance, connected);
+    }
+    let answers = asked.into_values().map(|(question, machines)| {
+        let provider = providers.get(&question.instance).cloned();
+        async move {
+            let resolved = match provider {
+                Some(Ok(provider)) => provider.resolve(&camp.read_cx(), question.resolve).await,
+                Some(Err(error)) => Err(error),
+                None => Ok(Vec::new()),
+            };
+            (question.key, machines, resolved)
+        }
+    });
+    let mut answers = futures_util::stream::iter(answers).buffer_unordered(RESOLVES);
+    let mut found = BTreeMap::new();
+    while let Some((key, machines, resolved)) = answers.next().await {
+        match resolved.map(|candidates| candidates.into_iter().next()) {
+            Ok(Some(candidate)) => drop(found.insert(key, candidate)),
+            Ok(None) => {}
+            Err(error) => errors.extend(machines.iter().map(|machine| error.clone().of_machine(machine))),
+        }
+    }
+    (found, errors)
+}
+
+/// What differs between the request that a machine was made of and what would be sent now.
+fn changes(row: &IntentRow, body: Option<&Value>, env: Option<&encamp_core::Env>, ports: &[PortSpec]) -> Vec<Change> {
+    let Ok(before) = serde_json::from_str::<Create>(&row.request) else {
+        return Vec::new();
+    };
+    let mut changes = BTreeMap::new();
+    if let Some(body) = body {
+        leaves(&before.body, body, "", &mut changes);
+    }
+    if let Some(env) = env {
+        let names: BTreeSet<&String> = before.env.keys().chain(env.keys()).collect();
+        for name in names.into_iter().filter(|name| before.env.get(*name) != env.get(*name)) {
+            // Never the value: it may be nobody's business.
+            changes.insert(format!("env {name}"), (None, None));
+        }
+    }
+    let port = |ports: &[PortSpec], name: &Name| ports.iter().find(|port| port.name == *name).map(shown_port);
+    let names: BTreeSet<&Name> = before.ports.iter().chain(ports).map(|port| &port.name).collect();
+    for name in names {
+        let (from, to) = (port(&before.ports, name), port(ports, name));
+        if from != to {
+            changes.insert(format!("port {name}"), (from, to));
+        }
+    }
+    let changes = changes.into_iter();
+    changes.map(|(what, (from, to))| Change { what, from, to }).collect()
+}
+
+fn shown_port(port: &PortSpec) -> String {
+    let publish = match port.publish {
+        encamp_core::Publish::Free => String::new(),
+        encamp_core::Publish::Fixed(fixed) => format!(" published as {fixed}"),
+        encamp_core::Publish::Inside => " not published".to_owned(),
+    };
+    format!("{}/{}{publish}", port.port, port.protocol.as_str())
+}
+
+type Changes = BTreeMap<String, (Option<String>, Option<String>)>;
+
+/// The leaves that differ, each under the last key on the way to it. What is null now is filled in later.
+fn leaves(before: &Value, after: &Value, key: &str, changes: &mut Changes) {
+    match (before, after) {
+        (_, Value::Null) => {}
+        (Value::Object(old), Value::Object(new)) => {
+            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for name in keys {
+                match (old.get(name), new.get(name)) {
+                    (Some(old), Some(new)) => leaves(old, new, name, changes),
+                    (old, new) => drop(changes.insert(name.clone(), (old.and_then(brief), new.and_then(brief)))),
+                }
+            }
+        }
+        (old, new) if old != new => drop(changes.insert(key.to_owned(), (brief(old), brief(new)))),
+        _ => {}
+    }
+}
+
+/// A short text for a scalar.
+fn brief(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (text.chars().count() <= SHOWN && !text.contains('\n')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn differ(before: &Value, after: &Value) -> Vec<(String, Option<String>, Option<String>)> {
+        let mut changes = Changes::new();
+        leaves(before, after, "", &mut changes);
+        changes.into_iter().map(|(what, (from, to))| (what, from, to)).collect()
+    }
+
+    #[test]
+    fn a_change_is_named_by_its_key() {
+        let before = json!({ "table": { "image": "web:1.4", "command": ["a", "b"], "memory": 1 }, "id": "sha256:1" });
+        let after = json!({ "table": { "image": "web:1.5", "command": ["a", "c"], "init": true }, "id": null });
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            differ(&before, &after),
+            [
+                ("command".to_owned(), None, None),
+                ("image".to_owned(), text("web:1.4"), text("web:1.5")),
+                ("init".to_owned(), None, text("true")),
+                ("memory".to_owned(), text("1"), None),
+            ]
+        );
+        assert_eq!(differ(&before, &before), []);
+    }
+}

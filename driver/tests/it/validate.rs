@@ -1,0 +1,131 @@
+//! `validate`, `explain`, `completions`: what needs no store.
+
+use insta::assert_snapshot;
+
+use crate::bed::{Bed, pair};
+
+#[test]
+fn a_good_file_is_a_line() {
+    let bed = Bed::new();
+    bed.write("encamp.toml", &pair("true"));
+    assert_snapshot!(bed.encamp(&["validate"]), @r"
+    exit 0
+    -- stdout
+    encamp.toml: ok   2 machines, 1 stage, 1 provider
+    -- stderr
+    ");
+    let ran = bed.encamp(&["validate", "--json"]).exits(0);
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["machines"], serde_json::json!(["web", "client"]), "{ran}");
+    assert_eq!(said["warnings"], serde_json::json!([]), "{ran}");
+    assert!(!bed.path().join("state").exists(), "it makes no store");
+}
+
+#[test]
+fn a_wrong_file_has_all_its_errors_and_exit_2() {
+    let bed = Bed::new();
+    let text = pair("true")
+        .replace("docker.image", "docker.imagee")
+        .replace("machines.web.end", "machines.wbe.end");
+    bed.write("encamp.toml", &text);
+    let ran = bed.encamp(&["validate"]).exits(2);
+    for line in ["error[E0103]", "error[E0120]", "did you mean `web`"] {
+        assert!(ran.stderr.contains(line), "{line}: {ran}");
+    }
+    assert!(
+        ran.stderr
+            .trim_end()
+            .ends_with("errors, 0 warnings · nothing was started"),
+        "{ran}"
+    );
+    let ran = bed.encamp(&["validate", "--json"]).exits(2);
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(
+        said["errors"].as_array().is_some_and(|errors| errors.len() > 2),
+        "{ran}"
+    );
+    assert_eq!((said["exit"].as_i64(), ran.stderr.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn a_hostile_file_moves_no_cursor() {
+    let bed = Bed::new();
+    bed.write("encamp.toml", "name = \"a\u{1b}]0;evil\u{7}\u{1b}[2Jb\"\n");
+    let ran = bed.encamp(&["validate"]).exits(2);
+    assert!(!ran.stderr.contains('\u{1b}') && !ran.stderr.contains('\u{7}'), "{ran}");
+    let ran = bed.encamp(&["validate", "no\u{1b}[2Jwhere"]).exits(2);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran}");
+}
+
+#[test]
+fn codes_of_files_and_of_failures_are_explained() {
+    let bed = Bed::new();
+    let ran = bed.encamp(&["explain", "e0401"]).exits(0);
+    assert!(
+        ran.stdout.starts_with("E0401   no daemon answers\n\nThe provider's"),
+        "{ran}"
+    );
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 88), "{ran}");
+    let all = bed.encamp(&["explain"]).exits(0).stdout;
+    for line in ["E0103   an unknown key\n", "E0415   a port is taken\n", "W0202   "] {
+        assert!(all.contains(line), "{line}: {all}");
+    }
+    assert_snapshot!(bed.encamp(&["explain", "E9999"]), @r"
+    exit 2
+    -- stdout
+    -- stderr
+    error[E0302]: no code is called `E9999`
+      help:  encamp explain lists them
+    ");
+}
+
+#[test]
+fn wrong_settings_explain_themselves_and_keep_nobody_from_the_explanation() {
+    let bed = Bed::new();
+    bed.write("home/.config/encamp/settings.toml", "[timeout]\n");
+    bed.encamp(&["validate"]).exits(2);
+    bed.encamp(&["explain", "E0301"]).exits(0);
+}
+
+/// What a shell is answered at the last of the words.
+fn completed(bed: &Bed, words: &[&str]) -> Vec<String> {
+    let mut command = bed.command(&["--", "encamp"]);
+    command.args(words);
+    command
+        .env("ENCAMP_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+        .env("_CLAP_IFS", "\n");
+    bed.run(&mut command)
+        .exits(0)
+        .stdout
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn shells_complete_verbs_and_flags() {
+    let bed = Bed::new();
+    for (shell, mark) in [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --")] {
+        let script = bed.encamp(&["completions", shell]).exits(0).stdout;
+        assert!(script.contains(mark) && script.contains("ENCAMP_COMPLETE"), "{script}");
+    }
+    assert_eq!(completed(&bed, &["val"]), ["validate"]);
+    assert!(completed(&bed, &["run", "--k"]).contains(&"--keep".to_owned()));
+    assert_eq!(completed(&bed, &["show", "-e", ""]), Vec::<String>::new());
+    assert!(!bed.path().join("state").exists(), "completing makes no store");
+    // One that is broken says nothing either.
+    bed.write("state/store.db", "no store");
+    assert_eq!(completed(&bed, &["show", "-e", ""]), Vec::<String>::new());
+}
+
+#[test]
+fn docker_names_are_completed_from_the_store() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["up"]).exits(0);
+    assert_eq!(completed(&bed, &["show", "-e", ""]), ["pair"]);
+    assert_eq!(completed(&bed, &["exec", "w"]), ["web"]);
+    assert_eq!(completed(&bed, &["logs", "-e", "pair", "c"]), ["client"]);
+    assert_eq!(completed(&bed, &["logs", "-e", "other", "c"]), Vec::<String>::new());
+}
