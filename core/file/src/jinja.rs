@@ -9,7 +9,8 @@ use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::expr;
-use crate::objects::{self, Ctx, Fault, Record, Root};
+use crate::members;
+use crate::objects::{Ctx, Fault, Record, Root};
 use crate::source::SourceFile;
 use crate::spec::Place;
 use crate::template_file::Inner;
@@ -33,7 +34,7 @@ pub(crate) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         engine.remove_global(name);
     }
     engine.add_filter("each", |machines: Value, format: String| {
-        objects::each(&machines, &format)
+        members::each(&machines, &format)
     });
     engine
 });
