@@ -288,7 +288,10 @@ impl<'a> Cx<'a> {
                     "this expression takes too much work".to_owned(),
                 )
             }
-            ErrorKind::UnknownFilter => (codes::UNKNOWN_ATTRIBUTE, unknown_filter(expr, error.range(), &detail)),
+            ErrorKind::UnknownFilter => (
+                codes::UNKNOWN_ATTRIBUTE,
+                unknown_filter(&expr.text, error.range(), &detail),
+            ),
             ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
                 (codes::UNKNOWN_ATTRIBUTE, detail)
             }
@@ -341,8 +344,8 @@ const FILTERS: [&str; 26] = [
     "select", "reject", "sort", "unique", "reverse", "int", "float", "string", "bool", "min", "max", "sum", "tojson",
 ];
 
-fn unknown_filter(expr: &Expr, range: Option<std::ops::Range<usize>>, detail: &str) -> String {
-    let Some(name) = range.and_then(|range| expr.text.get(range)) else {
+pub(crate) fn unknown_filter(text: &str, range: Option<std::ops::Range<usize>>, detail: &str) -> String {
+    let Some(name) = range.and_then(|range| text.get(range)) else {
         return detail.to_owned();
     };
     match nearest::did_you_mean(name, FILTERS) {

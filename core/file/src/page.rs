@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::built::Built;
 use crate::codes;
-use crate::cx::{Cx, Scope};
+use crate::cx::{Cx, Scope, unknown_filter};
 use crate::diagnose::Diagnostic;
 use crate::files::Referred;
 use crate::hash;
 use crate::jinja::{self, Rendered};
+use crate::nearest;
 use crate::objects::Ctx;
 use crate::refs;
 use crate::scan::{self, Chain};
@@ -25,6 +26,8 @@ use crate::world::{Target, View};
 
 /// What every template knows.
 pub(crate) const KNOWN: [&str; 5] = ["inputs", "machines", "me", "secret", "stage"];
+/// What would take in other files.
+const OTHER_FILES: [&str; 4] = ["include", "import", "from", "extends"];
 /// What stands for a variable that is not known yet.
 const NOT_YET: &str = "192.0.2.1";
 
@@ -77,7 +80,11 @@ impl Cx<'_> {
         let is_open = !texts.is_empty() || page.speaks_of("secret");
         let Rendered { text, record } = jinja::evaluate(&page.source, &known_now(&tree), self.ctx(scope));
         if let Some(fault) = record.fault {
-            let at = text.as_ref().err().and_then(jinja::range).unwrap_or(0..0);
+            let at = text
+                .as_ref()
+                .err()
+                .and_then(|error| jinja::range(error, &page.source))
+                .unwrap_or(0..0);
             self.add(Diagnostic::error(fault.code, page.at(at), fault.message).help(fault.help));
             return None;
         }
@@ -86,7 +93,10 @@ impl Cx<'_> {
             Ok(text) => text,
             Err(error) if may_mend && !jinja::is_certain(&error) => String::new(),
             Err(error) => {
-                self.cannot_be_rendered(&page, &error, step);
+                let skeleton = tree.skeleton();
+                let names = skeleton.as_object().into_iter().flat_map(serde_json::Map::keys);
+                let names: Vec<&str> = names.map(String::as_str).collect();
+                self.cannot_be_rendered(&page, &error, step, &names);
                 return None;
             }
         };
@@ -94,9 +104,9 @@ impl Cx<'_> {
             return None;
         }
         if !record.late.is_empty() {
+            self.own_is_refused(&page, &record.late, scope)?;
             late.extend(record.late.iter().chain(&record.awaits));
-            late.extend(refs::may_read(&page.chains, self.here(scope)));
-            self.own_is_refused(&page, &late, scope)?;
+            late.extend(self.may_read(&page, scope));
         }
         let mut needs: BTreeSet<Name> = texts.iter().flat_map(|text| text.needs().iter().cloned()).collect();
         if !scope.runs {
@@ -175,7 +185,7 @@ impl Cx<'_> {
             return None;
         }
         if let Err(error) = jinja::ENGINE.template_from_str(&page.source) {
-            self.cannot_be_rendered(&page, &error, step);
+            self.cannot_be_rendered(&page, &error, step, &[]);
             return None;
         }
         for (range, _) in alive {
@@ -209,6 +219,21 @@ impl Cx<'_> {
         misfits.is_empty()
     }
 
+    /// What a branch that was not taken reads, by its text. A list that is merely walked is none: what it reads of each
+    /// member was seen, and to wait for all of it would make circles of what is none.
+    fn may_read(&self, page: &Page, scope: Scope<'_>) -> BTreeSet<Target> {
+        let named = |chain: &&Chain| {
+            let mut fields = chain.steps.iter().skip(1);
+            fields.any(|step| matches!(step, scan::Step::Name(_)))
+        };
+        let chains: Vec<Chain> = page.chains.iter().filter(named).cloned().collect();
+        let mut targets = refs::may_read(&chains, self.here(scope));
+        if let View::Member(me) = scope.view {
+            targets.retain(|target| target.decl != me.decl);
+        }
+        targets
+    }
+
     /// A machine's description cannot hold what is known only once it runs.
     fn own_is_refused(&mut self, page: &Page, late: &BTreeSet<Target>, scope: Scope<'_>) -> Option<()> {
         let View::Member(me) = scope.view else { return Some(()) };
@@ -226,8 +251,8 @@ impl Cx<'_> {
         None
     }
 
-    fn cannot_be_rendered(&mut self, page: &Page, error: &minijinja::Error, step: Span) {
-        let range = jinja::range(error).unwrap_or_else(|| self.line(page, error.line()));
+    fn cannot_be_rendered(&mut self, page: &Page, error: &minijinja::Error, step: Span, vars: &[&str]) {
+        let range = jinja::range(error, &page.source).unwrap_or_else(|| self.line(page, error.line()));
         let marked = page.source.get(range.clone()).unwrap_or_default().trim();
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let (code, message) = match error.kind() {
@@ -244,13 +269,29 @@ impl Cx<'_> {
                 };
                 (codes::UNKNOWN_VARIABLE, what)
             }
-            ErrorKind::UnknownFilter
-            | ErrorKind::UnknownTest
-            | ErrorKind::UnknownFunction
-            | ErrorKind::UnknownMethod => (codes::UNKNOWN_ATTRIBUTE, detail),
+            ErrorKind::UnknownFilter => {
+                let message = unknown_filter(&page.source, Some(range.clone()), &detail);
+                (codes::UNKNOWN_ATTRIBUTE, message)
+            }
+            ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
+                (codes::UNKNOWN_ATTRIBUTE, detail)
+            }
             _ => (codes::BAD_TEMPLATE, format!("this has no value: {detail}")),
         };
-        let mut diagnostic = Diagnostic::error(code, page.at(range), message);
+        let help = match code {
+            codes::UNKNOWN_VARIABLE => nearest::did_you_mean(marked, KNOWN.into_iter().chain(vars.iter().copied()))
+                .or_else(|| {
+                    Some(format!(
+                        "a template knows {}, and the `vars` of its step",
+                        nearest::listed(KNOWN)
+                    ))
+                }),
+            _ if OTHER_FILES.contains(&marked) => {
+                Some("a template is one file, which no other is taken into".to_owned())
+            }
+            _ => None,
+        };
+        let mut diagnostic = Diagnostic::error(code, page.at(range), message).help(help);
         if let Some(place) = self.sources.place(step) {
             diagnostic = diagnostic.note(format!("the step that renders it stands at {place}"));
         }

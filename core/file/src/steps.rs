@@ -10,6 +10,7 @@ use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
 use crate::files::{Referred, Wanted};
 use crate::machines;
+use crate::misfit;
 use crate::nearest;
 use crate::node::{Content, Entry, Node, Table};
 use crate::ready;
@@ -77,14 +78,8 @@ fn step(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Step> {
     if let Some(entry) = entry {
         fits(table, entry, &COMMON, "a step", cx);
     }
-    let after_ready = match table.node("after") {
-        Some(node) => after(node, scope, cx)?,
-        None => false,
-    };
-    let timeout = match table.node("timeout") {
-        Some(node) => Some(cx.duration(node, scope)?),
-        None => None,
-    };
+    let after_ready = table.node("after").and_then(|node| after(node, scope, cx));
+    let timeout = table.node("timeout").and_then(|node| cx.duration(node, scope));
     let mut step = Step::new(action(entry?, table, scope, cx)?);
     // Its name was judged before any machine was described.
     step.output = match table.node("output") {
@@ -98,7 +93,7 @@ fn step(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Step> {
         .node("cwd")
         .and_then(|node| cx.shown_text(node, scope, "\"/srv\""));
     step.user = table.node("user").and_then(|node| cx.string(node, scope, "\"root\""));
-    step.after_ready = after_ready;
+    step.after_ready = after_ready.unwrap_or(false);
     step.timeout = timeout.unwrap_or(Step::TIMEOUT);
     step.place = cx.sources.place(node.span);
     Some(step)
@@ -197,11 +192,15 @@ pub(crate) fn fits(table: &Table, chosen: &Entry, common: &[&str], what: &str, c
             .map(|(action, _)| format!("`{action}`"))
             .collect();
         if owners.is_empty() {
-            let known = std::iter::once(chosen.key.as_str()).chain(own.iter().copied());
-            let known = known.chain(common.iter().copied());
-            cx.unknown_key(entry, known, &format!("{what} with `{}`", chosen.key));
+            let mut known = vec![chosen.key.as_str()];
+            for key in own.iter().chain(common) {
+                if !known.contains(key) && (*key != "output" || what == "a step") {
+                    known.push(key);
+                }
+            }
+            cx.unknown_key(entry, known.into_iter(), &format!("{what} with `{}`", chosen.key));
         } else {
-            let message = format!("`{key}` belongs to {what} with {}", owners.join(" or "));
+            let message = format!("`{key}` belongs to {what} with {}", misfit::or(owners.into_iter()));
             cx.add(Diagnostic::error(codes::UNKNOWN_KEY, entry.key_span, message));
         }
     }
