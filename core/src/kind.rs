@@ -20,6 +20,8 @@ pub struct KindInfo {
     /// JSON Schema of its settings.
     pub settings_schema: Value,
     /// JSON Schema of its machine table. A leaf that may be known only later says `"x-late": true`.
+    /// A folder whose content makes the machine says `"x-content": ".ignore"`, with the name of the file in it that says
+    /// what of it does not count.
     pub table_schema: Value,
     /// The most that an instance of it can do.
     pub most: Capabilities,

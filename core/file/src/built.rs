@@ -41,10 +41,19 @@ pub(crate) struct Field {
 }
 
 impl Built {
+    /// A table without keys.
+    pub(crate) fn empty(span: Span) -> Self {
+        Self {
+            span,
+            value: Leaf::Table(Vec::new()),
+            computed: false,
+        }
+    }
+
     /// Renders a node; none if something in it is wrong.
     pub(crate) fn new(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Self> {
         let value = match &node.value {
-            Content::String(source) if !node.computed && source.contains("{{") => {
+            Content::String(source) if !node.computed && !scope.raw && source.contains("{{") => {
                 return Self::rendered(node.span, source, scope, cx);
             }
             Content::Null => {
@@ -92,7 +101,7 @@ impl Built {
         let mut whole = true;
         for node in nodes {
             let settled = match &node.value {
-                Content::String(source) if !node.computed && source.contains("{{") => {
+                Content::String(source) if !node.computed && !scope.raw && source.contains("{{") => {
                     match Self::computed_node(node.span, source, scope, cx) {
                         Some(Ok(computed)) => computed,
                         Some(Err(late)) => {

@@ -116,7 +116,7 @@ codes! {
     UNKNOWN_INPUT = "E0121", "an unknown input",
         "`inputs.x` speaks of an input that `[inputs]` does not declare.";
     UNKNOWN_VARIABLE = "E0122", "an unknown name in an expression",
-        "Expressions know `inputs`, `machines`, `me` (the machine that the text belongs to) and, in a stage, `stage`. \
+        "Expressions know `inputs`, `machines`, `me` (the machine that the text belongs to), `secret('…')` and, in a stage, `stage`. \
          In `count`, `provider`, `ports` and other keys that decide which machines there are, only `inputs` is known.";
     UNKNOWN_PORT = "E0123", "an unknown port",
         "Ports are spoken of by the names under which a machine declares them in `ports`.";
@@ -128,7 +128,7 @@ codes! {
          `publish = false` is not published, nor is a udp port, and a whole group has no single address outside: \
          name one of its members, `machines.web[0]`.";
     UNKNOWN_ATTRIBUTE = "E0126", "an unknown attribute, function or filter",
-        "A machine has `name`, `index`, `address`, `host`, `port(p)`, `endpoint(p)` and `url(p)`; a group has `names`, \
+        "A machine has `name`, `index`, `address`, `host`, `port(p)`, `endpoint(p)`, `url(p)` and `outputs`; a group has `names`, \
          `hosts`, `addresses`, `ports(p)`, `endpoints(p)`, `urls(p)`, and `each('…')` as a filter.";
     BAD_INDEX = "E0127", "no such member",
         "The members of a group are counted from 0; a machine without `count` is no group and has no members.";
@@ -157,8 +157,41 @@ codes! {
     KIND_PROBLEM = "E0140", "the kind refuses its table",
         "The table has the right form, but the kind of infrastructure refuses what it says.";
     ONE_CONDITION = "E0141", "a probe needs exactly one condition",
-        "Each element of `ready` has one of `tcp`, `http`, `run` and `exited`. All elements must hold, so several \
+        "Each element of `ready` has one of `tcp`, `http`, `log`, `run`, `file`, `exited` and `healthcheck`. All elements must hold, so several \
          conditions are several elements.";
+    ONE_ACTION = "E0142", "a step or task does exactly one thing",
+        "A step of `setup` has one of `run`, `script`, `copy`, `template`, `fetch` and `sync`; a task has one of `run`, \
+         `script`, `copy`, `template`, `fetch` and `do`. Several things are several steps, in the order of the list: \
+         `setup = [{ copy = \"app\", to = \"/srv\" }, { run = \"/srv/install.sh\" }]`.";
+    NO_FILE = "E0143", "a file that is not there",
+        "The file names another file or folder, which is not there or cannot be read. Paths are relative to the folder \
+         of the environment file: `{ copy = \"site\", to = \"/srv\" }` takes `site` beside it.";
+    OUTSIDE = "E0144", "a path leads out of the file's folder",
+        "What goes to a machine lies beside or below the environment file, so that a file that was copied from elsewhere \
+         cannot take anything else of this computer with it. Absolute paths, `..` beyond the folder, and links that lead \
+         out of it are refused. Put the file into the folder, or the environment file further up.";
+    VISIBLE = "E0145", "a secret would be seen",
+        "The text holds a secret, and its place is one that the infrastructure or encamp shows to others: a kind's table, \
+         the environment of a container's main process (`docker inspect` prints it), a path, an output. Give it to the \
+         machine as a file: `secrets = { TOKEN = \"{{ secret('token') }}\" }` makes `/run/encamp/secrets/TOKEN`, and the variable \
+         `TOKEN_FILE` names that. For `env` alone, `--allow-visible` overrides.";
+    LATER = "E0146", "this comes with a later version",
+        "The language has a place for it, but this version cannot do it yet. The message says what does the same until \
+         then, where something does.";
+    ONE_SOURCE = "E0147", "a secret comes from exactly one place",
+        "A secret never stands in the environment file. `[secrets]` says where it comes from, with one of \
+         `variable` (of encamp's own environment), `file` and `command`: `token = { variable = \"TOKEN\" }`.";
+    BAD_PATTERN = "E0148", "a pattern cannot be read",
+        "`log` takes a regular expression: `ready = [{ log = \"listening on port \\\\d+\" }]`; its special characters are \
+         escaped by a backslash, which a TOML string in single quotes leaves alone. `exclude` takes patterns as \
+         `.gitignore` has them: `*.log`, `target`, `build/**`.";
+    BAD_TEMPLATE = "E0149", "a template file cannot be rendered",
+        "A file that `template` names is written in Jinja: `{{ … }}`, `{% for … %}`, `{% if … %}`, macros and filters, \
+         but no `include`, `import` and `extends`. The message points into the template. Braces that are not meant for \
+         Jinja stand between `{% raw %}` and `{% endraw %}`.";
+    UNKNOWN_TASK = "E0150", "there is no such task in the background",
+        "`do = \"finish\"` waits for a task that was begun before it in the same stage with `background = true`: \
+         `{ name = \"end of load\", do = \"finish\", task = \"load\" }`.";
     MISPLACED_KEY = "W0201", "a machine's key stands where it means something else",
         "A key with the name of one of the machine's own keys stands in `env`, or in a kind's table that takes any \
          key. It would become an environment variable, or go to the infrastructure, and would not do what its name says.";
@@ -167,6 +200,13 @@ codes! {
          for good. A probe that asks the database itself tells the two apart.";
     LITERAL_DEFAULT = "W0203", "an input's default is never rendered",
         "The default of an input is taken as it is; braces in it are no expression.";
+    NEWER_TOML = "W0204", "the file needs TOML 1.1",
+        "Tables in braces over several lines or with a comma before the closing brace, the escapes `\\\\e` and `\\\\x41`, and \
+         times without seconds came with TOML 1.1. encamp reads them; an editor or another tool may not. In TOML 1.0 \
+         write a table with a header, `[machines.web.docker]`.";
+    LITERAL_SECRET = "W0205", "what is called a secret stands in the file",
+        "`secrets` of a machine makes files that nobody else sees, but the text given stands in the environment file for \
+         everybody to read. Use `secret('…')` in it; what is no secret may as well stand in `env`.";
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One load: what is known, what was found, and the evaluation of expressions while loading.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use encamp_core::Value as Json;
@@ -9,11 +10,14 @@ use minijinja::ErrorKind;
 use crate::codes;
 use crate::diagnose::{Diagnostic, Findings};
 use crate::expr::{Evaluated, Expr, Trouble};
+use crate::files::Files;
 use crate::kinds::Kinds;
+use crate::load::Load;
 use crate::nearest;
 use crate::objects::{Ctx, Fault, Record};
+use crate::page::Pages;
 use crate::refs::{self, Here};
-use crate::source::{SourceMap, Span};
+use crate::source::{SourceMap, Sources, Span};
 use crate::template::Template;
 use crate::text::Text;
 use crate::world::{Target, View, World};
@@ -22,10 +26,15 @@ use crate::world::{Target, View, World};
 const MAX_RENDERED: usize = 64 * 1024 * 1024;
 
 /// One load.
-#[derive(Debug)]
 pub(crate) struct Cx<'a> {
-    pub(crate) sources: &'a SourceMap,
+    pub(crate) sources: SourceMap,
     pub(crate) kinds: &'a Kinds,
+    /// Where files are read from.
+    pub(crate) disk: &'a dyn Sources,
+    /// The folder that relative paths start from.
+    pub(crate) folder: &'a Path,
+    /// Lets a secret stand where it can be seen.
+    pub(crate) allow_visible: bool,
     pub(crate) findings: Findings,
     pub(crate) world: Arc<World>,
     /// What the machine at hand waits for, and where it says so.
@@ -36,8 +45,10 @@ pub(crate) struct Cx<'a> {
     templates: HashMap<Span, Option<Arc<Template>>>,
     checked: HashMap<Key, bool>,
     known: HashMap<Key, Known>,
+    pub(crate) files: Files,
+    pub(crate) pages: Pages,
     rendered: usize,
-    exhausted: bool,
+    pub(crate) exhausted: bool,
 }
 
 /// An expression: its string and where in that it begins.
@@ -57,6 +68,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) stage: Option<&'a str>,
     /// The machine's own facts exist when this is read: in a task.
     pub(crate) runs: bool,
+    /// Its strings are taken as they are.
+    pub(crate) raw: bool,
 }
 
 impl Scope<'_> {
@@ -65,6 +78,7 @@ impl Scope<'_> {
         view: View::Early,
         stage: None,
         runs: false,
+        raw: false,
     };
 
     /// In the table of a machine.
@@ -73,6 +87,7 @@ impl Scope<'_> {
             view: View::Member(target),
             stage: None,
             runs: false,
+            raw: false,
         }
     }
 }
@@ -90,10 +105,13 @@ pub(crate) enum Step {
 }
 
 impl<'a> Cx<'a> {
-    pub(crate) fn new(sources: &'a SourceMap, kinds: &'a Kinds, findings: Findings) -> Self {
+    pub(crate) fn new(sources: SourceMap, load: &Load<'a>, findings: Findings) -> Self {
         Self {
             sources,
-            kinds,
+            kinds: load.kinds,
+            disk: load.sources,
+            folder: load.path.parent().unwrap_or(Path::new("")),
+            allow_visible: load.allow_visible,
             findings,
             world: Arc::default(),
             awaits: Vec::new(),
@@ -102,6 +120,8 @@ impl<'a> Cx<'a> {
             templates: HashMap::new(),
             checked: HashMap::new(),
             known: HashMap::new(),
+            files: Files::default(),
+            pages: Pages::default(),
             rendered: 0,
             exhausted: false,
         }
@@ -116,7 +136,7 @@ impl<'a> Cx<'a> {
         if let Some(template) = self.templates.get(&span) {
             return template.clone();
         }
-        let template = Template::compile(span, source, self.sources, &mut self.findings).map(Arc::new);
+        let template = Template::compile(span, source, &self.sources, &mut self.findings).map(Arc::new);
         self.templates.insert(span, template.clone());
         template
     }
@@ -130,7 +150,7 @@ impl<'a> Cx<'a> {
         self.used_me |= expr.uses_me;
         if let Some(known) = self.known.get(&key) {
             let known = known.clone();
-            self.note_awaits(&known.awaits, template, expr);
+            self.note_awaits_of(&known.awaits, template, expr);
             return self.spend(Step::Known(known.value), template);
         }
         let (view, differs) = match scope.view {
@@ -162,7 +182,7 @@ impl<'a> Cx<'a> {
             late.extend(refs::may_read(&expr.chains, self.here(scope)));
             return self.late(late, template, expr, scope);
         }
-        self.note_awaits(&awaits, template, expr);
+        self.note_awaits_of(&awaits, template, expr);
         if hidden {
             return Some(Step::Secret);
         }
@@ -177,7 +197,7 @@ impl<'a> Cx<'a> {
         self.spend(Step::Known(value), template)
     }
 
-    fn here(&self, scope: Scope<'_>) -> Here<'_> {
+    pub(crate) fn here(&self, scope: Scope<'_>) -> Here<'_> {
         Here {
             world: &self.world,
             view: scope.view,
@@ -198,7 +218,7 @@ impl<'a> Cx<'a> {
         };
         self.checked.insert(key, misfits.is_empty());
         for (range, fault) in &misfits {
-            let at = template.at_in(expr, range, self.sources);
+            let at = template.at_in(expr, range, &self.sources);
             self.add(Diagnostic::error(fault.code, at, fault.message.clone()).help(fault.help.clone()));
         }
         misfits.is_empty()
@@ -209,31 +229,39 @@ impl<'a> Cx<'a> {
             && !scope.runs
         {
             if late.iter().any(|target| target.decl == me.decl) {
-                let name = &self.world.decl(me).name;
-                let message = format!("`{name}` would have to run before it is made: this is known only then");
-                let help =
-                    "names, `index`, `port('…')` and, within its own group, `endpoint('…')` are known from the start";
                 let at = self.span_of(template, expr);
-                self.add(Diagnostic::error(codes::CYCLE, at, message).help(help.to_owned()));
+                self.refuse_own(me, at);
                 return None;
             }
-            self.note_awaits(&late, template, expr);
+            self.note_awaits_of(&late, template, expr);
         }
         Some(Step::Late(late))
     }
 
-    fn note_awaits(&mut self, awaits: &BTreeSet<Target>, template: &Template, expr: &Expr) {
+    /// Refuses what a machine's own description says of it running.
+    pub(crate) fn refuse_own(&mut self, me: Target, at: Span) {
+        let name = &self.world.decl(me).name;
+        let message = format!("`{name}` would have to run before it is made: this is known only then");
+        let help = "names, `index`, `port('…')` and, within its own group, `endpoint('…')` are known from the start";
+        self.add(Diagnostic::error(codes::CYCLE, at, message).help(help.to_owned()));
+    }
+
+    fn note_awaits_of(&mut self, awaits: &BTreeSet<Target>, template: &Template, expr: &Expr) {
         if awaits.is_empty() {
             return;
         }
         let at = self.span_of(template, expr);
+        self.note_awaits(awaits, at);
+    }
+
+    pub(crate) fn note_awaits(&mut self, awaits: &BTreeSet<Target>, at: Span) {
         self.awaits.extend(awaits.iter().map(|target| (*target, at)));
     }
 
     /// Where an expression stands, without the spaces around it.
     pub(crate) fn span_of(&self, template: &Template, expr: &Expr) -> Span {
         let start = expr.text.len() - expr.text.trim_start().len();
-        template.at_in(expr, &(start..start + expr.text.trim().len()), self.sources)
+        template.at_in(expr, &(start..start + expr.text.trim().len()), &self.sources)
     }
 
     fn fault(&mut self, template: &Template, expr: &Expr, fault: &Fault) {
@@ -260,7 +288,10 @@ impl<'a> Cx<'a> {
                     "this expression takes too much work".to_owned(),
                 )
             }
-            ErrorKind::UnknownFilter => (codes::UNKNOWN_ATTRIBUTE, unknown_filter(expr, error.range(), &detail)),
+            ErrorKind::UnknownFilter => (
+                codes::UNKNOWN_ATTRIBUTE,
+                unknown_filter(&expr.text, error.range(), &detail),
+            ),
             ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
                 (codes::UNKNOWN_ATTRIBUTE, detail)
             }
@@ -275,7 +306,7 @@ impl<'a> Cx<'a> {
         };
         let at = match error.range() {
             Some(range) if !range.is_empty() && range.end <= expr.text.len() => {
-                template.at_in(expr, &range, self.sources)
+                template.at_in(expr, &range, &self.sources)
             }
             _ => self.span_of(template, expr),
         };
@@ -284,19 +315,26 @@ impl<'a> Cx<'a> {
     }
 
     fn spend(&mut self, step: Step, template: &Template) -> Option<Step> {
-        if let Step::Known(value) = &step {
-            self.rendered = self.rendered.saturating_add(weight(value));
-        }
+        let weight = match &step {
+            Step::Known(value) => weight(value),
+            Step::Late(_) | Step::Differs | Step::Secret => 0,
+        };
+        self.spend_bytes(weight, template.span).then_some(step)
+    }
+
+    /// Whether so much more may be rendered.
+    pub(crate) fn spend_bytes(&mut self, bytes: usize, at: Span) -> bool {
+        self.rendered = self.rendered.saturating_add(bytes);
         if self.rendered <= MAX_RENDERED {
-            return Some(step);
+            return true;
         }
         self.exhausted = true;
         let message = format!(
             "the rendered texts of this file have more than {} MiB",
             MAX_RENDERED >> 20
         );
-        self.add(Diagnostic::error(codes::TOO_LARGE, template.span, message));
-        None
+        self.add(Diagnostic::error(codes::TOO_LARGE, at, message));
+        false
     }
 }
 
@@ -306,8 +344,8 @@ const FILTERS: [&str; 26] = [
     "select", "reject", "sort", "unique", "reverse", "int", "float", "string", "bool", "min", "max", "sum", "tojson",
 ];
 
-fn unknown_filter(expr: &Expr, range: Option<std::ops::Range<usize>>, detail: &str) -> String {
-    let Some(name) = range.and_then(|range| expr.text.get(range)) else {
+pub(crate) fn unknown_filter(text: &str, range: Option<std::ops::Range<usize>>, detail: &str) -> String {
+    let Some(name) = range.and_then(|range| text.get(range)) else {
         return detail.to_owned();
     };
     match nearest::did_you_mean(name, FILTERS) {

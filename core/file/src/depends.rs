@@ -31,8 +31,11 @@ pub(crate) fn order(mut described: Vec<Described>, cx: &mut Cx<'_>) -> Vec<Machi
             cx.add(Diagnostic::error(codes::TOO_LARGE, at, message).help(help));
             return Vec::new();
         }
+        let mut before = None;
         for machine in &mut described.machines {
             machine.after.clone_from(&after);
+            machine.after.extend(before.take());
+            before = described.serial.then(|| machine.name.clone());
         }
     }
     let mut parts: Vec<Option<Vec<Machine>>> = described.into_iter().map(|part| Some(part.machines)).collect();

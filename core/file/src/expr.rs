@@ -8,7 +8,8 @@ use encamp_core::{Name, Value as Json};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value};
 
-use crate::objects::{self, Ctx, Fault, Group, Machine, Record, Root};
+use crate::members::{self, Group};
+use crate::objects::{Ctx, Fault, Machine, Record, Root};
 use crate::scan::{self, Chain};
 
 /// The work that one expression may cause: enough for lists of 10,000 machines.
@@ -25,7 +26,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         engine.remove_global(name);
     }
     engine.add_filter("each", |machines: Value, format: String| {
-        objects::each(&machines, &format)
+        members::each(&machines, &format)
     });
     engine
 });

@@ -1,17 +1,19 @@
 //! `[inputs]`: what a file may be told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use encamp_core::Value as Json;
 use minijinja::Value;
 
 use crate::codes;
 use crate::cx::{Cx, Scope};
-use crate::diagnose::Diagnostic;
+use crate::diagnose::{Diagnostic, Findings};
 use crate::expr;
 use crate::nearest;
 use crate::node::{Content, Entry, Node, Table};
 use crate::overrides::Overrides;
+use crate::source::{MAX_BYTES, SourceMap, Sources};
 use crate::toml;
 use crate::typed;
 
@@ -20,14 +22,21 @@ const TYPES: [&str; 6] = ["string", "integer", "number", "boolean", "list", "tab
 const EXAMPLE: &str = "version = { default = \"1.4\", help = \"…\" }";
 
 /// The values of all inputs; those that are wrong stand for none, so that they are reported once.
-pub(crate) fn read(root: &Table, overrides: &Overrides, cx: &mut Cx<'_>) -> BTreeMap<String, Value> {
+pub(crate) fn read(
+    root: &Table,
+    overrides: &Overrides,
+    given: Option<&Table>,
+    cx: &mut Cx<'_>,
+) -> BTreeMap<String, Value> {
     let mut inputs = BTreeMap::new();
     let table = root.node("inputs").and_then(|node| cx.table(node, EXAMPLE));
     for entry in table.into_iter().flat_map(|table| &table.entries) {
         if !is_variable(&entry.key) {
             cx.add(bad_variable(entry, "an input"));
         }
-        let value = input(entry, overrides.inputs.get(&entry.key).map(String::as_str), cx);
+        let set = overrides.inputs.get(&entry.key).map(String::as_str);
+        let given = given.and_then(|given| given.node(&entry.key));
+        let value = input(entry, set, given, cx);
         inputs.insert(entry.key.clone(), expr::from_json(&value.unwrap_or(Json::Null)));
     }
     for name in overrides.inputs.keys() {
@@ -39,7 +48,36 @@ pub(crate) fn read(root: &Table, overrides: &Overrides, cx: &mut Cx<'_>) -> BTre
             cx.add(Diagnostic::error(codes::UNKNOWN_INPUT, None, message).help(help));
         }
     }
+    for entry in given.into_iter().flat_map(|given| &given.entries) {
+        if !inputs.contains_key(&entry.key) {
+            let message = format!("no input is called `{}`", typed::shortened(&entry.key));
+            let known = || inputs.keys().map(String::as_str);
+            let help = nearest::did_you_mean(&entry.key, known())
+                .unwrap_or_else(|| format!("inputs: {}", nearest::listed(known())));
+            cx.add(Diagnostic::error(codes::UNKNOWN_INPUT, entry.key_span, message).help(help));
+        }
+    }
     inputs
+}
+
+/// The values that a file beside the environment file gives, as TOML.
+pub(crate) fn given(
+    path: &Path,
+    disk: &dyn Sources,
+    sources: &mut SourceMap,
+    findings: &mut Findings,
+) -> Option<Table> {
+    let message = match disk.read(path) {
+        Ok(text) if text.len() > MAX_BYTES => format!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20),
+        Ok(text) => {
+            let file = sources.add(path.to_owned(), text);
+            let text = sources.file(file).map_or("", |source| source.text.as_str());
+            return toml::parse(text, file, findings);
+        }
+        Err(error) => format!("the inputs {} cannot be read: {error}", path.display()),
+    };
+    findings.add(Diagnostic::error(codes::UNREADABLE, None, message));
+    None
 }
 
 /// `[A-Za-z_][A-Za-z0-9_-]*`.
@@ -55,7 +93,7 @@ pub(crate) fn bad_variable(entry: &Entry, what: &str) -> Diagnostic {
         .note("it begins with a letter or _ and goes on with letters, digits, _ and -")
 }
 
-fn input(entry: &Entry, set: Option<&str>, cx: &mut Cx<'_>) -> Option<Json> {
+fn input(entry: &Entry, set: Option<&str>, given: Option<&Node>, cx: &mut Cx<'_>) -> Option<Json> {
     let name = &entry.key;
     let Content::Table(table) = &entry.node.value else {
         let help = format!("{{ default = {} }}", cx.sources.text(entry.node.span));
@@ -81,10 +119,11 @@ fn input(entry: &Entry, set: Option<&str>, cx: &mut Cx<'_>) -> Option<Json> {
             return None;
         }
     }
-    let value = match (set, default) {
-        (Some(text), _) => set_value(name, text, wanted.or(default.map(type_of)), entry, cx)?,
-        (None, Some(default)) => default.to_json(),
-        (None, None) => {
+    let value = match (set, given, default) {
+        (Some(text), _, _) => set_value(name, text, wanted.or(default.map(type_of)), entry, cx)?,
+        (None, Some(given), _) => given_value(name, given, wanted.or(default.map(type_of)), cx)?,
+        (None, None, Some(default)) => default.to_json(),
+        (None, None, None) => {
             let message = format!("the input `{name}` has no default and was not given");
             let help = format!("--set inputs.{name}=…");
             cx.add(Diagnostic::error(codes::BAD_INPUT, entry.key_span, message).help(help));
@@ -97,10 +136,9 @@ fn input(entry: &Entry, set: Option<&str>, cx: &mut Cx<'_>) -> Option<Json> {
     if let Some(choices) = choices
         && !choices.iter().any(|choice| choice.to_json() == value)
     {
-        let at = if set.is_some() {
-            entry.key_span
-        } else {
-            default.map_or(entry.key_span, |node| node.span)
+        let at = match (set, given.or(default)) {
+            (None, Some(node)) => node.span,
+            _ => entry.key_span,
         };
         let shown: Vec<String> = choices.iter().map(|choice| choice.to_json().to_string()).collect();
         let message = format!("{value} is none of the choices of the input `{name}`");
@@ -166,6 +204,22 @@ fn set_value(name: &str, text: &str, wanted: Option<&str>, entry: &Entry, cx: &m
             None
         }
     }
+}
+
+/// A value of the inputs' file has its type already.
+fn given_value(name: &str, given: &Node, wanted: Option<&str>, cx: &mut Cx<'_>) -> Option<Json> {
+    let found = type_of(given);
+    let fits = wanted.is_none_or(|wanted| found == wanted || (wanted == "number" && found == "integer"));
+    if fits {
+        return Some(given.to_json());
+    }
+    let message = format!(
+        "the input `{name}`: expected {}, found {}",
+        article(wanted.unwrap_or_default()),
+        given.describe()
+    );
+    cx.add(Diagnostic::error(codes::BAD_INPUT, given.span, message));
+    None
 }
 
 fn warn_of_braces(default: &Node, cx: &mut Cx<'_>) {

@@ -9,7 +9,8 @@ use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::expr;
-use crate::objects::{self, Ctx, Fault, Record, Root};
+use crate::members;
+use crate::objects::{Ctx, Fault, Record, Root};
 use crate::source::SourceFile;
 use crate::spec::Place;
 use crate::template_file::Inner;
@@ -33,7 +34,7 @@ pub(crate) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         engine.remove_global(name);
     }
     engine.add_filter("each", |machines: Value, format: String| {
-        objects::each(&machines, &format)
+        members::each(&machines, &format)
     });
     engine
 });
@@ -90,7 +91,7 @@ pub(crate) fn render(template: &Inner, facts: &Facts, viewer: &Viewer) -> Result
             .fault
             .unwrap_or_else(|| Fault::of_engine(&error, !template.secrets.is_empty()));
         let file = SourceFile::new(template.file.clone(), template.source.clone());
-        let (line, column) = match range(&error) {
+        let (line, column) = match range(&error, &template.source) {
             Some(range) => file.position(range.start),
             None => (u32::try_from(error.line().unwrap_or(1)).unwrap_or(1), 1),
         };
@@ -111,9 +112,18 @@ fn start(file: &Path) -> Place {
     }
 }
 
-/// Where an error stands in the template.
-pub(crate) fn range(error: &Error) -> Option<std::ops::Range<usize>> {
-    error.range().filter(|range| !range.is_empty())
+/// Where an error stands in the template: of a look-up with all that it is looked up in.
+pub(crate) fn range(error: &Error, source: &str) -> Option<std::ops::Range<usize>> {
+    let range = error.range().filter(|range| !range.is_empty())?;
+    let before = source.get(..range.start)?;
+    let looked_up = source.get(range.clone())?.starts_with(['.', '[', '(']);
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '\'' | '"');
+    let start = if looked_up {
+        before.trim_end_matches(is_part).len()
+    } else {
+        range.start
+    };
+    Some(start..range.end)
 }
 
 /// Whether no later value can mend an error.

@@ -21,6 +21,4 @@ pub fn is_reserved(kind: &KindName) -> bool {
 }
 
 /// Keys of machines that later versions know.
-const LATER: [&str; 10] = [
-    "setup", "services", "secrets", "serial", "include", "extends", "matrix", "near", "apart", "mount",
-];
+pub(crate) const LATER: [&str; 6] = ["include", "extends", "matrix", "near", "apart", "mount"];

@@ -17,14 +17,19 @@ use crate::node::Table;
 use crate::outputs;
 use crate::overrides::Overrides;
 use crate::render;
+use crate::secrets;
 use crate::source::{Disk, MAX_BYTES, SourceMap, Sources, Span};
 use crate::spec::Environment;
 use crate::stages;
 use crate::toml;
+use crate::toml_version;
 use crate::warn;
 use crate::world::World;
 
-const KEYS: [&str; 6] = ["name", "ttl", "inputs", "machines", "stages", "outputs"];
+/// The keys of a file.
+pub(crate) const KEYS: [&str; 7] = ["name", "ttl", "inputs", "secrets", "machines", "stages", "outputs"];
+/// Those that later versions know.
+const LATER: [&str; 3] = ["include", "extends", "matrix"];
 
 /// What to load, and what it may speak of.
 #[derive(Clone, Copy)]
@@ -116,9 +121,14 @@ pub fn load(load: &Load<'_>) -> Result<Loaded, Failure> {
     });
     let mut environment = None;
     if let (Some(root), Some(file)) = (&root, file) {
-        let mut cx = Cx::new(&sources, load.kinds, findings);
-        environment = read(root, file, load, &mut cx);
-        findings = cx.findings;
+        let text = sources.file(file).map_or("", |source| source.text.as_str());
+        toml_version::note(text, file, &mut findings);
+        let given = load
+            .inputs
+            .map(|path| inputs::given(path, load.sources, &mut sources, &mut findings));
+        let mut cx = Cx::new(sources, load, findings);
+        environment = read(root, file, given.flatten().as_ref(), load, &mut cx);
+        (sources, findings) = (cx.sources, cx.findings);
     }
     let errors = findings.errors();
     let diagnostics = findings.settle(&sources);
@@ -133,17 +143,19 @@ pub fn load(load: &Load<'_>) -> Result<Loaded, Failure> {
     }
 }
 
-fn read(root: &Table, file: u32, load: &Load<'_>, cx: &mut Cx<'_>) -> Option<Environment> {
+fn read(root: &Table, file: u32, given: Option<&Table>, load: &Load<'_>, cx: &mut Cx<'_>) -> Option<Environment> {
     warn::reserved_kinds(cx);
-    cx.only_keys(root, &KEYS, "the file");
+    keys(root, cx);
     let overrides = Overrides::read(load.set, cx);
-    let inputs = inputs::read(root, &overrides, cx);
+    let inputs = inputs::read(root, &overrides, given, cx);
     cx.world = Arc::new(World::new(inputs.clone(), Vec::new(), BTreeSet::new()));
     let name = name(root, file, cx);
     let ttl = root.node("ttl").map(|node| cx.duration(node, Scope::EARLY));
+    let secrets = secrets::declared(root, cx);
     let drafts = machines::drafts(root, &overrides, cx);
+    let known = secrets.keys().chain(load.secrets).cloned().collect();
     let decls = drafts.iter().map(machines::Draft::decl).collect();
-    let world = Arc::new(World::new(inputs, decls, load.secrets.clone()));
+    let world = Arc::new(World::new(inputs, decls, known));
     overrides.check_machines(&world, cx);
     cx.world = world;
     let mut described = Vec::with_capacity(drafts.len());
@@ -161,8 +173,22 @@ fn read(root: &Table, file: u32, load: &Load<'_>, cx: &mut Cx<'_>) -> Option<Env
     let mut environment = Environment::new(name?, ttl.unwrap_or(Some(Environment::TTL))?, machines, folder);
     environment.stages = stages;
     environment.outputs = outputs;
+    let whole = |(name, source)| Some((name, source?));
+    environment.secrets = secrets.into_iter().filter_map(whole).collect();
     environment.file = Some(load.path.to_owned());
     Some(environment)
+}
+
+fn keys(root: &Table, cx: &mut Cx<'_>) {
+    for entry in &root.entries {
+        let key = entry.key.as_str();
+        if LATER.contains(&key) {
+            let message = format!("`{key}` comes with a later version");
+            cx.add(Diagnostic::error(codes::LATER, entry.key_span, message));
+        } else if !KEYS.contains(&key) {
+            cx.unknown_key(entry, KEYS.into_iter(), "the file");
+        }
+    }
 }
 
 fn name(root: &Table, file: u32, cx: &mut Cx<'_>) -> Option<Name> {

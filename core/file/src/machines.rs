@@ -7,6 +7,7 @@ use encamp_core::{InstanceName, KindName, Name, PortSpec};
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
+use crate::kinds;
 use crate::nearest;
 use crate::needs;
 use crate::node::{Content, Entry, Node, Table};
@@ -15,14 +16,29 @@ use crate::ports;
 use crate::ready;
 use crate::refs;
 use crate::schema;
+use crate::secrets;
+use crate::services;
 use crate::source::Span;
 use crate::spec::Machine;
+use crate::steps;
 use crate::tables::{self, Shared};
 use crate::text::Text;
 use crate::world::{Decl, Target};
 
 /// The keys that every machine has.
-pub(crate) const KEYS: [&str; 7] = ["provider", "count", "env", "ports", "ready", "needs", "depends_on"];
+pub(crate) const KEYS: [&str; 11] = [
+    "provider",
+    "count",
+    "serial",
+    "env",
+    "ports",
+    "secrets",
+    "setup",
+    "services",
+    "ready",
+    "needs",
+    "depends_on",
+];
 /// The most machines of one file.
 const MAX_MACHINES: usize = 10_000;
 /// The place where encamp runs.
@@ -38,6 +54,8 @@ pub(crate) struct Draft<'n> {
     count: Option<usize>,
     ports: Vec<PortSpec>,
     outputs: BTreeSet<Name>,
+    /// Its members come up one by one.
+    pub(crate) serial: bool,
 }
 
 /// Reads what decides which machines there are.
@@ -87,8 +105,23 @@ fn draft<'n>(entry: &'n Entry, overrides: &Overrides, left: &mut usize, cx: &mut
         name,
         count,
         ports: ports.unwrap_or_default(),
-        outputs: BTreeSet::new(),
+        outputs: table
+            .node("setup")
+            .map(|node| steps::outputs(node, cx))
+            .unwrap_or_default(),
+        serial: serial(table, count.is_some(), cx),
     })
+}
+
+fn serial(table: &Table, is_group: bool, cx: &mut Cx<'_>) -> bool {
+    let Some(node) = table.node("serial") else { return false };
+    let serial = cx.boolean(node, Scope::EARLY) == Some(true);
+    if serial && !is_group {
+        let message = "one machine alone is always first and last";
+        let help = "`serial` belongs to a machine with a `count`".to_owned();
+        cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+    }
+    serial
 }
 
 fn check_keys(table: &Table, name: &Name, cx: &mut Cx<'_>) {
@@ -96,6 +129,11 @@ fn check_keys(table: &Table, name: &Name, cx: &mut Cx<'_>) {
     let known = || KEYS.into_iter().chain(kinds.kinds.keys().map(KindName::as_str));
     for entry in &table.entries {
         if known().any(|key| key == entry.key) {
+            continue;
+        }
+        if kinds::LATER.contains(&entry.key.as_str()) {
+            let message = format!("`{}` comes with a later version", entry.key);
+            cx.add(Diagnostic::error(codes::LATER, entry.key_span, message));
             continue;
         }
         let belongs = kinds
@@ -204,6 +242,8 @@ impl Draft<'_> {
 pub(crate) struct Described {
     pub(crate) machines: Vec<Machine>,
     pub(crate) awaits: Vec<(Target, Span)>,
+    /// Each waits for the one before it.
+    pub(crate) serial: bool,
 }
 
 /// Describes every member.
@@ -232,7 +272,11 @@ pub(crate) fn describe(draft: &Draft<'_>, decl: usize, cx: &mut Cx<'_>) -> Descr
     let mut seen = HashSet::new();
     let mut awaits = std::mem::take(&mut cx.awaits);
     awaits.retain(|(target, _)| seen.insert(*target));
-    Described { machines, awaits }
+    Described {
+        machines,
+        awaits,
+        serial: draft.serial,
+    }
 }
 
 fn body(draft: &Draft<'_>, target: Target, shared: &mut Shared, cx: &mut Cx<'_>) -> Machine {
@@ -241,17 +285,62 @@ fn body(draft: &Draft<'_>, target: Target, shared: &mut Shared, cx: &mut Cx<'_>)
     let mut machine = Machine::new(draft.name.clone(), draft.providers.clone());
     machine.place = cx.sources.place(draft.entry.key_span);
     machine.ports.clone_from(&draft.ports);
+    cx.files.made_of.clear();
     if let Some(node) = table.node("env") {
         machine.env = env(node, scope, cx);
+        refuse_visible(node, &machine.env, draft, cx);
     }
-    machine.tables = tables::read(draft, scope, shared, cx);
+    let tables = tables::read(draft, scope, shared, cx);
+    (machine.tables, machine.table_contents) = (tables.trees, tables.contents);
+    if let Some(node) = table.node("secrets") {
+        machine.secrets = secrets::of_machine(node, scope, cx);
+    }
+    if let Some(node) = table.node("setup") {
+        machine.setup = steps::read(node, scope, cx);
+    }
+    if let Some(node) = table.node("services") {
+        machine.services = services::read(node, scope, cx);
+    }
     if let Some(node) = table.node("ready") {
-        machine.ready = ready::read(node, target, scope, cx);
+        let probes = ready::read(node, target, scope, cx);
+        (machine.ready, machine.group_ready) = (probes.own, probes.of_group);
     }
+    machine.contents = std::mem::take(&mut cx.files.made_of);
     if let Some(node) = table.node("needs") {
         machine.needs = needs::read(node, scope, cx);
     }
     machine
+}
+
+/// Where the infrastructure shows the environment of a machine's main process, no secret may stand in it.
+fn refuse_visible(node: &Node, env: &BTreeMap<String, Text>, draft: &Draft<'_>, cx: &mut Cx<'_>) {
+    let Content::Table(table) = &node.value else { return };
+    if cx.allow_visible {
+        return;
+    }
+    let kinds = cx.kinds;
+    let shows = draft
+        .providers
+        .iter()
+        .filter_map(|instance| kinds.kinds.get(kinds.instances.get(instance)?))
+        .find(|kind| kind.info().most.env_visible);
+    let Some(kind) = shows else { return };
+    for entry in &table.entries {
+        if env.get(&entry.key).is_some_and(Text::is_secret) {
+            let kind = &kind.info().name;
+            let message = format!(
+                "`{}` holds a secret, and a `{kind}` shows the environment of its process",
+                entry.key
+            );
+            let help = format!(
+                "`secrets = {{ {} = {} }}`: a file, which the variable `{}_FILE` names; or `--allow-visible`",
+                entry.key,
+                cx.sources.text(entry.node.span),
+                entry.key
+            );
+            cx.add(Diagnostic::error(codes::VISIBLE, entry.node.span, message).help(help));
+        }
+    }
 }
 
 /// The environment of processes.

@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) to_strings: Vec<String>,
     /// Pointers below which values may be known later.
     pub(crate) late: Vec<String>,
+    /// Pointers of folders whose content makes the machine, and the file in each that says what of it does not.
+    pub(crate) contents: Vec<(String, String)>,
 }
 
 impl Outcome {
@@ -40,6 +42,7 @@ impl Outcome {
         self.misfits.extend(other.misfits);
         self.to_strings.extend(other.to_strings);
         self.late.extend(other.late);
+        self.contents.extend(other.contents);
     }
 
     pub(crate) fn depth(&self) -> u32 {

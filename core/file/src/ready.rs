@@ -2,9 +2,11 @@
 
 use encamp_core::Protocol;
 
+use crate::built::Built;
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
+use crate::nearest;
 use crate::node::{Content, Node, Table};
 use crate::objects;
 use crate::spec::{Command, Condition, Probe};
@@ -12,28 +14,81 @@ use crate::text::Text;
 use crate::typed;
 use crate::world::Target;
 
-const CONDITIONS: [&str; 4] = ["tcp", "http", "run", "exited"];
-const KEYS: [&str; 9] = [
-    "tcp", "http", "run", "exited", "path", "status", "within", "every", "timeout",
-];
+/// What can be waited for.
+pub(crate) const CONDITIONS: [&str; 7] = ["tcp", "http", "run", "log", "file", "exited", "healthcheck"];
+/// What later versions wait for.
+const LATER: [&str; 2] = ["ssh", "cloud_init"];
+/// What belongs to `http` alone.
+const OF_HTTP: [&str; 3] = ["path", "status", "json"];
+/// The keys of every probe.
+const COMMON: [&str; 5] = ["within", "every", "timeout", "stable", "of"];
+/// Whom a probe is about.
+pub(crate) const OF: [&str; 2] = ["machine", "group"];
 const EXAMPLE: &str = "ready = [{ tcp = \"pg\" }]";
 
-pub(crate) fn read(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Vec<Probe> {
+/// The probes of a machine.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    pub(crate) own: Vec<Probe>,
+    /// Those with `of = "group"`.
+    pub(crate) of_group: Vec<Probe>,
+}
+
+pub(crate) fn read(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Probes {
+    let mut probes = Probes::default();
     if let Content::Table(_) = node.value {
         let help = format!("[{}]", cx.sources.text(node.span));
         cx.add(typed::wrong_type("a list of probes", node).help(help));
-        return Vec::new();
+        return probes;
     }
-    let items = cx.list(node, EXAMPLE).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| probe(item, machine, scope, cx))
-        .collect()
+    for item in cx.list(node, EXAMPLE).unwrap_or_default() {
+        let of_group = is_of_group(item, machine, scope, cx);
+        let list = if of_group {
+            &mut probes.of_group
+        } else {
+            &mut probes.own
+        };
+        list.extend(probe(item, machine, scope, cx));
+    }
+    probes
+}
+
+/// `of = "group"`: judged on every member once the whole group runs.
+fn is_of_group(item: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> bool {
+    let Content::Table(table) = &item.value else {
+        return false;
+    };
+    let Some(node) = table.node("of") else { return false };
+    let Some(of) = cx.string(node, scope, "\"group\"") else {
+        return false;
+    };
+    let message = match of.as_str() {
+        "machine" => return false,
+        "group" if cx.world.decl(machine).members.is_some() => return true,
+        "group" => format!("`{}` is in no group", cx.world.decl(machine).name),
+        other => format!(
+            "a probe is of a machine or of its group, not of `{}`",
+            typed::shortened(other)
+        ),
+    };
+    let help = match of.as_str() {
+        "group" => Some("only machines with a `count` are".to_owned()),
+        other => nearest::did_you_mean(other, OF),
+    };
+    cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+    false
 }
 
 fn probe(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Probe> {
     let table = cx.table(node, "{ tcp = \"pg\" }")?;
-    cx.only_keys(table, &KEYS, "a probe");
+    if let Some(entry) = table.entries.iter().find(|entry| LATER.contains(&entry.key.as_str())) {
+        let message = format!("`{}` comes with machines that have SSH", entry.key);
+        let help = "until then: `run`, which is asked in the machine".to_owned();
+        cx.add(Diagnostic::error(codes::LATER, entry.key_span, message).help(help));
+        return None;
+    }
+    let known: Vec<&str> = CONDITIONS.into_iter().chain(OF_HTTP).chain(COMMON).collect();
+    cx.only_keys(table, &known, "a probe");
     let given: Vec<_> = table
         .entries
         .iter()
@@ -56,17 +111,17 @@ fn probe(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Opt
             None
         }
     };
-    for (key, of) in [("path", "http"), ("status", "http")] {
+    for key in OF_HTTP {
         if let Some(entry) = table.entry(key)
             && given.len() == 1
-            && given.iter().all(|given| given.key != of)
+            && given.iter().all(|given| given.key != "http")
         {
-            let message = format!("`{key}` belongs to a probe with `{of}`");
+            let message = format!("`{key}` belongs to a probe with `http`");
             cx.add(Diagnostic::error(codes::UNKNOWN_KEY, entry.key_span, message));
         }
     }
-    let mut times = [None; 3];
-    for (time, key) in times.iter_mut().zip(["within", "every", "timeout"]) {
+    let mut times = [None; 4];
+    for (time, key) in times.iter_mut().zip(["within", "every", "timeout", "stable"]) {
         *time = table.node(key).and_then(|node| cx.duration(node, scope));
     }
     let mut probe = Probe::new(condition?);
@@ -74,6 +129,14 @@ fn probe(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Opt
     probe.within = times[0].unwrap_or(probe.within);
     probe.every = times[1].unwrap_or(probe.every);
     probe.timeout = times[2].unwrap_or(probe.timeout);
+    probe.stable = times[3];
+    if let (Some(stable), Some(node)) = (probe.stable, table.node("stable"))
+        && stable >= probe.within
+    {
+        let message = format!("it cannot have held for {stable:?} within {:?}", probe.within);
+        let help = "a longer `within`, or a shorter `stable`".to_owned();
+        cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+    }
     Some(probe)
 }
 
@@ -99,19 +162,95 @@ fn condition(
                 Some(node) => Some(u16::try_from(cx.whole(node, scope, 100..=599)?).ok()?),
                 None => None,
             };
+            let json = match table.node("json") {
+                Some(node) => Some(json(node, scope, cx)?),
+                None => None,
+            };
             Some(Condition::Http {
                 port: port?,
                 path: path?,
                 status,
-                json: None,
+                json,
             })
         }
         "run" => Some(Condition::Run(command(node, scope, cx)?)),
+        "log" => Some(Condition::Log {
+            pattern: pattern(node, scope, cx)?,
+        }),
+        "file" => Some(Condition::File {
+            path: file(node, scope, cx)?,
+        }),
+        "healthcheck" => {
+            if !cx.boolean(node, scope)? {
+                let message = "without its health check a machine has nothing to wait for here";
+                let help = "`healthcheck = true`, or drop the probe".to_owned();
+                cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+                return None;
+            }
+            Some(Condition::Healthcheck)
+        }
         _ => {
             cx.whole(node, scope, 0..=0)?;
             Some(Condition::Exited)
         }
     }
+}
+
+/// Keys that the answer must have, with their values: known now.
+fn json(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<serde_json::Map<String, encamp_core::Value>> {
+    cx.table(node, "json = { status = \"ok\" }")?;
+    let built = Built::new(node, scope, cx)?;
+    let mut late = Vec::new();
+    built.late_leaves("", &mut late);
+    if let Some((_, leaf, _)) = late.first() {
+        let message = "this has to be known before anything is created";
+        cx.add(Diagnostic::error(codes::LATE, leaf.span, message));
+        return None;
+    }
+    match built.skeleton() {
+        encamp_core::Value::Object(map) => Some(map),
+        _ => None,
+    }
+}
+
+/// A regular expression that lines of the log are held against.
+fn pattern(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<String> {
+    let pattern = cx.string(node, scope, "\"listening on\"")?;
+    if pattern.is_empty() {
+        cx.add(Diagnostic::error(
+            codes::OUT_OF_RANGE,
+            node.span,
+            "every line matches this pattern",
+        ));
+        return None;
+    }
+    match regex::Regex::new(&pattern) {
+        Ok(_) => Some(pattern),
+        Err(error) => {
+            // The engine draws the pattern and marks it over several lines; the last says what is wrong.
+            let text = error.to_string();
+            let last = text
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim()
+                .trim_start_matches("error: ");
+            let message = format!("`{}` is no regular expression: {last}", typed::shortened(&pattern));
+            cx.add(Diagnostic::error(codes::BAD_PATTERN, node.span, message));
+            None
+        }
+    }
+}
+
+fn file(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Text> {
+    let path = cx.shown_text(node, scope, "\"/run/ready\"")?;
+    if let Some(known) = path.as_static().filter(|path| !path.starts_with('/')) {
+        let message = "a path on a machine begins with `/`";
+        let help = format!("\"/{known}\"");
+        cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+        return None;
+    }
+    Some(path)
 }
 
 fn path(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Text> {
@@ -181,11 +320,7 @@ pub(crate) fn command(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<
             return None;
         }
     };
-    let errors = cx.findings.errors();
-    let words: Vec<Text> = items.iter().flat_map(|item| words(item, scope, cx)).collect();
-    if cx.findings.errors() > errors {
-        return None;
-    }
+    let words = elements(items, scope, cx)?;
     if words.is_empty() {
         cx.add(Diagnostic::error(
             codes::OUT_OF_RANGE,
@@ -195,6 +330,18 @@ pub(crate) fn command(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<
         return None;
     }
     Some(Command::Argv(words))
+}
+
+/// What a command is called with.
+pub(crate) fn arguments(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Vec<Text>> {
+    let items = cx.list(node, "args = [\"--fast\"]")?;
+    elements(items, scope, cx)
+}
+
+fn elements(items: &[Node], scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Vec<Text>> {
+    let errors = cx.findings.errors();
+    let words: Vec<Text> = items.iter().flat_map(|item| words(item, scope, cx)).collect();
+    (cx.findings.errors() == errors).then_some(words)
 }
 
 /// The words that an element stands for: one, or those of a list that its expression gives, or none.

@@ -64,6 +64,23 @@ fn end_of_expression(source: &str, from: usize) -> Result<usize, Unclosed> {
     })
 }
 
+/// Where `close` ends what begins at `from`, outside of strings; the end of the text where nothing does.
+pub(crate) fn end(source: &str, from: usize, close: &str) -> usize {
+    let mut at = from;
+    let mut braces = 0_usize;
+    while let Some(token) = token(source, at) {
+        let start = token.range.start;
+        match token.kind {
+            Kind::Sign(_) if braces == 0 && source[start..].starts_with(close) => return start,
+            Kind::Sign(b'{') => braces += 1,
+            Kind::Sign(b'}') => braces = braces.saturating_sub(1),
+            _ => {}
+        }
+        at = token.range.end;
+    }
+    source.len()
+}
+
 /// The most tokens of an expression: a long one becomes a deep one, and depth is walked by recursion.
 const MAX_TOKENS: usize = 500;
 /// How deep brackets, prefixes and alternatives may nest.
@@ -161,6 +178,23 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    /// The same further on in a text.
+    pub(crate) fn moved(mut self, by: usize) -> Self {
+        let shift = |range: &mut Range<usize>| *range = range.start + by..range.end + by;
+        shift(&mut self.root.range);
+        for step in &mut self.steps {
+            match step {
+                Step::Name(word) => shift(&mut word.range),
+                Step::Index(_, range) => shift(range),
+                Step::Open => {}
+            }
+        }
+        if let Some(word) = self.call.as_mut().and_then(|call| call.first.as_mut()) {
+            shift(&mut word.range);
+        }
+        self
+    }
+
     /// The name in `secret('name')`.
     pub(crate) fn secret(&self) -> Option<Name> {
         let name = self

@@ -95,6 +95,10 @@ impl<'s> Checker<'s> {
         if matches!(value.value, Leaf::Late(_)) {
             return outcome;
         }
+        if let (Some(ignore), Leaf::Scalar(Json::String(_))) = (schema.get("x-content"), &value.value) {
+            let ignore = ignore.as_str().unwrap_or_default().to_owned();
+            outcome.contents.push((at.pointer.clone(), ignore));
+        }
         if schema.as_bool() == Some(false) {
             let message = "this is not allowed here".to_owned();
             outcome.misfits.push(at.misfit(codes::WRONG_TYPE, value.span, message));

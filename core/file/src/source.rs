@@ -1,5 +1,6 @@
 //! The texts that diagnostics point into.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,49 @@ use crate::spec::Place;
 pub trait Sources {
     /// The text of a file.
     fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// What lies at a path, once all links are followed.
+    fn look(&self, path: &Path) -> io::Result<Found> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What lies in a folder, itself and not where links lead; more than `most` of it is an error.
+    fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<(OsString, FileKind)>> {
+        let _ = (folder, most);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The content of a file, to be read piece by piece.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The path without links.
+    pub real: PathBuf,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// What something in a file system is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileKind {
+    /// A file.
+    File {
+        /// Somebody may run it.
+        executable: bool,
+    },
+    /// A folder.
+    Folder,
+    /// A link, and where it leads.
+    Link(PathBuf),
+    /// A device, a socket, a pipe.
+    Other,
 }
 
 /// The file system.
@@ -25,6 +69,62 @@ impl Sources for Disk {
             .read_to_string(&mut text)?;
         Ok(text)
     }
+
+    fn look(&self, path: &Path) -> io::Result<Found> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let real = std::fs::canonicalize(path)?;
+        let kind = kind_of(&std::fs::metadata(&real)?);
+        Ok(Found { real, kind })
+    }
+
+    fn list(&self, folder: &Path, most: usize) -> io::Result<Vec<(OsString, FileKind)>> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entries.len() >= most {
+                return Err(io::Error::other("there is too much in it"));
+            }
+            let meta = entry.metadata()?;
+            let kind = if meta.is_symlink() {
+                FileKind::Link(std::fs::read_link(entry.path())?)
+            } else {
+                kind_of(&meta)
+            };
+            entries.push((entry.file_name(), kind));
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(std::fs::File::open(path)?))
+    }
+}
+
+fn kind_of(meta: &std::fs::Metadata) -> FileKind {
+    if meta.is_dir() {
+        FileKind::Folder
+    } else if meta.is_file() {
+        FileKind::File {
+            executable: is_executable(meta),
+        }
+    } else {
+        FileKind::Other
+    }
+}
+
+#[cfg(unix)]
+fn is_executable(meta: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    meta.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &std::fs::Metadata) -> bool {
+    false
 }
 
 /// The longest text that is taken.

@@ -1,6 +1,7 @@
 //! The kinds' tables of a machine.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use encamp_core::{Kind, KindName, Value as Json};
 
@@ -8,6 +9,7 @@ use crate::built::{Built, Leaf};
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
+use crate::files::{Wanted, leads_outside};
 use crate::machines::{Draft, KEYS};
 use crate::nearest;
 use crate::node::{Content, Entry};
@@ -17,16 +19,21 @@ use crate::tree::Tree;
 use crate::typed;
 
 /// Tables that are the same for all members of the group, by where they stand.
-pub(crate) type Shared = HashMap<Span, Tree>;
+pub(crate) type Shared = HashMap<Span, (Tree, Contents)>;
+
+/// The hashes of what a table names, by JSON pointer.
+type Contents = BTreeMap<String, String>;
+
+/// The tables of a machine.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) trees: BTreeMap<KindName, Tree>,
+    pub(crate) contents: BTreeMap<KindName, Contents>,
+}
 
 /// The tables of all kinds that the machine speaks of, and of those that its providers are of.
-pub(crate) fn read(
-    draft: &Draft<'_>,
-    scope: Scope<'_>,
-    shared: &mut Shared,
-    cx: &mut Cx<'_>,
-) -> BTreeMap<KindName, Tree> {
-    let mut tables = BTreeMap::new();
+pub(crate) fn read(draft: &Draft<'_>, scope: Scope<'_>, shared: &mut Shared, cx: &mut Cx<'_>) -> Tables {
+    let mut tables = Tables::default();
     let kinds = cx.kinds;
     for entry in &draft.table.entries {
         let Some((name, kind)) = kinds.kinds.get_key_value(entry.key.as_str()) else {
@@ -35,8 +42,11 @@ pub(crate) fn read(
         if KEYS.contains(&entry.key.as_str()) {
             continue;
         }
-        if let Some(tree) = table(entry, &**kind, draft, scope, shared, cx) {
-            tables.insert(name.clone(), tree);
+        if let Some((tree, contents)) = table(entry, &**kind, draft, scope, shared, cx) {
+            tables.trees.insert(name.clone(), tree);
+            if !contents.is_empty() {
+                tables.contents.insert(name.clone(), contents);
+            }
         }
     }
     for instance in &draft.providers {
@@ -45,13 +55,15 @@ pub(crate) fn read(
             .get(instance)
             .and_then(|name| kinds.kinds.get_key_value(name));
         let Some((name, kind)) = kind else { continue };
-        if draft.table.entry(name.as_str()).is_some() || tables.contains_key(name) {
+        if draft.table.entry(name.as_str()).is_some() || tables.trees.contains_key(name) {
             continue;
         }
         if !misspelt(draft, name, &**kind, cx) {
             without(draft, name, &**kind, cx);
         }
-        tables.insert(name.clone(), Tree::fixed(Json::Object(serde_json::Map::new())));
+        tables
+            .trees
+            .insert(name.clone(), Tree::fixed(Json::Object(serde_json::Map::new())));
     }
     tables
 }
@@ -101,9 +113,9 @@ fn table(
     scope: Scope<'_>,
     shared: &mut Shared,
     cx: &mut Cx<'_>,
-) -> Option<Tree> {
-    if let Some(tree) = shared.get(&entry.key_span) {
-        return Some(tree.clone());
+) -> Option<(Tree, Contents)> {
+    if let Some(shared) = shared.get(&entry.key_span) {
+        return Some(shared.clone());
     }
     let name = &entry.key;
     let schema = &kind.info().table_schema;
@@ -123,7 +135,7 @@ fn table(
     let title = format!("[machines.{}.{name}]", draft.name);
     let outcome = schema::check(schema, &built, &title);
     let fits = outcome.misfits.is_empty();
-    for misfit in outcome.misfits {
+    for misfit in outcome.misfits.iter().cloned() {
         let mut diagnostic = Diagnostic::error(misfit.code, misfit.span, misfit.message).help(misfit.help);
         if misfit.code == codes::UNKNOWN_KEY && diagnostic.help.is_none() {
             diagnostic = diagnostic.help(own_key(cx.sources.text(misfit.span), name));
@@ -149,11 +161,46 @@ fn table(
             cx.add(Diagnostic::error(codes::KIND_PROBLEM, span, problem.message).help(problem.help));
         }
     }
-    let tree = built.tree();
+    refuse_secrets(&built, &entry.key, cx);
+    let table = (built.tree(), contents(&built, &outcome.contents, cx));
     if is_shared {
-        shared.insert(entry.key_span, tree.clone());
+        shared.insert(entry.key_span, table.clone());
     }
-    Some(tree)
+    Some(table)
+}
+
+/// What stands in a kind's table goes to the infrastructure, which shows it.
+fn refuse_secrets(built: &Built, kind: &str, cx: &mut Cx<'_>) {
+    let mut late = Vec::new();
+    built.late_leaves("", &mut late);
+    for (_, leaf, _) in late {
+        if let Leaf::Late(text) = &leaf.value
+            && text.is_secret()
+        {
+            let message = format!("what stands in `{kind}` is shown by the infrastructure, and this holds a secret");
+            cx.add(typed::visible(leaf.span, message));
+        }
+    }
+}
+
+/// The hashes of the folders that a table names and that lie in the file's own.
+fn contents(built: &Built, named: &[(String, String)], cx: &mut Cx<'_>) -> Contents {
+    let mut contents = Contents::new();
+    for (pointer, ignore) in named {
+        let (at, _) = built.nearest(pointer);
+        let Leaf::Scalar(Json::String(name)) = &at.value else {
+            continue;
+        };
+        if leads_outside(Path::new(name)).is_some() {
+            continue;
+        }
+        if let Some(referred) = cx.refer(name, at.span, Wanted::Folder)
+            && let Some(hash) = cx.content(&referred, ignore, at.span)
+        {
+            contents.insert(pointer.clone(), hash);
+        }
+    }
+    contents
 }
 
 fn own_key(key: &str, kind: &str) -> Option<String> {

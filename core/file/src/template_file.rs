@@ -18,6 +18,8 @@ pub(crate) struct Inner {
     /// On the controller.
     pub(crate) file: PathBuf,
     pub(crate) source: String,
+    /// What it gives as far as that is known while loading, for the hash of a machine.
+    pub(crate) digest: String,
     pub(crate) vars: Tree,
     pub(crate) late: bool,
     pub(crate) needs: BTreeSet<Name>,
@@ -54,6 +56,10 @@ impl Template {
     /// The machines that it depends on.
     pub fn needs(&self) -> &BTreeSet<Name> {
         &self.0.needs
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        &self.0.digest
     }
 
     /// The file, on the controller.

@@ -76,13 +76,13 @@ impl Cx<'_> {
         let Content::String(source) = &node.value else {
             return Some(Cow::Borrowed(node));
         };
-        if node.computed || !source.contains("{{") {
+        if node.computed || scope.raw || !source.contains("{{") {
             return Some(Cow::Borrowed(node));
         }
         let template = self.template(node.span, source)?;
         if let Some(expr) = template.whole() {
             let step = self.step(&template, expr, scope)?;
-            let value = self.known_now(step, &template, self.span_of(&template, expr))?;
+            let value = self.known_now(&step, &template, self.span_of(&template, expr))?;
             return Some(Cow::Owned(Node::computed(node.span, &value)));
         }
         let mut text = String::new();
@@ -92,7 +92,7 @@ impl Cx<'_> {
                 Part::Expr(expr) => {
                     let step = self.step(&template, expr, scope)?;
                     let at = self.span_of(&template, expr);
-                    let value = self.known_now(step, &template, at)?;
+                    let value = self.known_now(&step, &template, at)?;
                     text.push_str(&self.piece(&value, at)?);
                 }
             }
@@ -102,14 +102,19 @@ impl Cx<'_> {
         Some(Cow::Owned(node))
     }
 
-    fn known_now(&mut self, step: Step, template: &Template, at: Span) -> Option<encamp_core::Value> {
+    fn known_now(&mut self, step: &Step, template: &Template, at: Span) -> Option<encamp_core::Value> {
         let message = match step {
-            Step::Known(value) => return Some(value),
+            Step::Known(value) => return Some(value.clone()),
             Step::Late(_) => "this has to be known before anything is created".to_owned(),
             Step::Differs => "this has to be the same for all members of the group".to_owned(),
             Step::Secret => "a secret cannot stand here".to_owned(),
         };
-        let late = Diagnostic::error(codes::LATE, at, message);
+        let code = if matches!(step, Step::Secret) {
+            codes::VISIBLE
+        } else {
+            codes::LATE
+        };
+        let late = Diagnostic::error(code, at, message);
         self.add(late.note(format!(
             "the value of `{}` decides what is done, not what is passed on",
             template.source
@@ -293,7 +298,7 @@ impl Cx<'_> {
     /// A text that may be rendered later; numbers and booleans are texts where `scalars` says so.
     pub(crate) fn text(&mut self, node: &Node, scope: Scope<'_>, scalars: bool, example: &str) -> Option<Text> {
         let literal = match &node.value {
-            Content::String(source) if node.computed || !source.contains("{{") => source.clone(),
+            Content::String(source) if node.computed || scope.raw || !source.contains("{{") => source.clone(),
             Content::String(source) => return self.open_text(node.span, source, scope),
             Content::Bool(flag) if scalars || node.computed => flag.to_string(),
             Content::Int(whole) if scalars || node.computed => whole.to_string(),
@@ -313,9 +318,22 @@ impl Cx<'_> {
         Some(Text::literal(literal))
     }
 
+    /// A text that others may see: it holds no secret.
+    pub(crate) fn shown_text(&mut self, node: &Node, scope: Scope<'_>, example: &str) -> Option<Text> {
+        let text = self.text(node, scope, false, example)?;
+        if text.is_secret() {
+            self.add(visible(
+                node.span,
+                "a secret cannot stand here, where it would be shown",
+            ));
+            return None;
+        }
+        Some(text)
+    }
+
     /// What an element gives if it is exactly one expression of a list or of none, and known.
     pub(crate) fn known_list(&mut self, span: Span, source: &str, scope: Scope<'_>) -> Option<Vec<String>> {
-        if !source.contains("{{") {
+        if scope.raw || !source.contains("{{") {
             return None;
         }
         let template = self.template(span, source)?;
@@ -410,6 +428,13 @@ impl Cx<'_> {
             stage: scope.stage.map(str::to_owned),
         }))
     }
+}
+
+/// A secret where it would be seen, and the mend.
+pub(crate) fn visible(at: Span, message: impl Into<String>) -> Diagnostic {
+    let help =
+        "give it to the machine as a file: `secrets = { NAME = \"{{ secret('…') }}\" }`, which `NAME_FILE` names";
+    Diagnostic::error(codes::VISIBLE, at, message).help(help.to_owned())
 }
 
 pub(crate) fn shortened(text: &str) -> String {

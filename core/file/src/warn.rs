@@ -19,7 +19,8 @@ const DATABASES: [(&str, &str); 6] = [
 /// A port that is open proves little of a database.
 pub(crate) fn of_tcp_alone(draft: &Draft<'_>, machine: &Machine, cx: &mut Cx<'_>) {
     let is_tcp = |condition: &Condition| matches!(condition, Condition::Tcp { .. });
-    if machine.ready.is_empty() || !machine.ready.iter().all(|probe| is_tcp(&probe.condition)) {
+    let mut probes = machine.ready.iter().chain(&machine.group_ready);
+    if machine.ready.is_empty() || !probes.all(|probe| is_tcp(&probe.condition)) {
         return;
     }
     let mut images = machine

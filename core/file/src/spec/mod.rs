@@ -123,8 +123,10 @@ pub struct Machine {
     pub needs: Needs,
     /// The machines that must be ready before it is created: named, referred to, or the one before it in its group.
     pub after: BTreeSet<Name>,
-    /// The hashes of the files beside the environment file that make it, by path within the folder.
+    /// The hashes of the files beside the environment file that make it, by path.
     pub contents: BTreeMap<PathBuf, String>,
+    /// The same for what a kind's table names, as the folder of a build: by kind and by JSON pointer into the table.
+    pub table_contents: BTreeMap<KindName, BTreeMap<String, String>>,
 }
 
 impl Machine {
@@ -146,6 +148,7 @@ impl Machine {
             needs: Needs::default(),
             after: BTreeSet::new(),
             contents: BTreeMap::new(),
+            table_contents: BTreeMap::new(),
         }
     }
 

@@ -1,9 +1,13 @@
 //! Environment files, right and wrong, through the public door.
 
 mod fake;
+mod full;
 mod good;
 mod mutate;
 mod scale;
 mod texts;
 mod wrong;
+mod wrong_files;
 mod wrong_references;
+mod wrong_steps;
+mod wrong_tasks;

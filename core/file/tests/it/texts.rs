@@ -31,7 +31,7 @@ fn facts() -> Facts {
 }
 
 fn words(environment: &Environment, task: usize) -> &[Text] {
-    match environment.stages[0].tasks[task].command().unwrap() {
+    match environment.stages[0].tasks[task].command().expect("a command") {
         Command::Argv(words) => words,
         Command::Shell(text) => std::slice::from_ref(text),
     }

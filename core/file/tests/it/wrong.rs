@@ -71,14 +71,14 @@ fn unknown_keys() {
     1 | nam = "x"
       | ^^^ help: a key with a similar name: `name`
       |
-      = note: keys of the file: name ttl inputs machines stages outputs
+      = note: keys of the file: name ttl inputs secrets machines stages outputs
     error[E0103]: unknown key `machine`
      --> env/encamp.toml:3:2
       |
     3 | [machine.web]
       |  ^^^^^^^ help: a key with a similar name: `machines`
       |
-      = note: keys of the file: name ttl inputs machines stages outputs
+      = note: keys of the file: name ttl inputs secrets machines stages outputs
     "#);
     assert_snapshot!(web("docker.imagee = \"a\"\ncuont = 2"), @r#"
     error[E0103]: unknown key `imagee`
@@ -94,7 +94,7 @@ fn unknown_keys() {
     8 | cuont = 2
       | ^^^^^ help: a key with a similar name: `count`
       |
-      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
+      = note: keys of [machines.web]: provider count serial env ports secrets setup services ready needs depends_on docker ssh
     "#);
     assert_snapshot!(web("image = \"a\""), @r#"
     error[E0103]: unknown key `image`
@@ -110,14 +110,7 @@ fn unknown_keys() {
     7 | dockr = { image = "a" }
       | ^^^^^ help: a key with a similar name: `docker`
       |
-      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
-    error[E0103]: unknown key `setup`
-     --> env/encamp.toml:8:1
-      |
-    8 | setup = []
-      | ^^^^^
-      |
-      = note: keys of [machines.web]: provider count env ports ready needs depends_on docker ssh
+      = note: keys of [machines.web]: provider count serial env ports secrets setup services ready needs depends_on docker ssh
     "#);
     assert_snapshot!(web("docker = { image = \"a\", ports = [1], build = { context = \"b\", tagret = \"c\" } }"), @r#"
     error[E0103]: unknown key `ports`
@@ -127,6 +120,11 @@ fn unknown_keys() {
       |                         ^^^^^ help: `ports` is the machine's own key: write it beside `docker`
       |
       = note: keys of [machines.web.docker]: build command cpus image init labels pids pull sysctls tmpfs user
+    error[E0143]: there is no `b` in the folder of this file
+     --> env/encamp.toml:7:58
+      |
+    7 | docker = { image = "a", ports = [1], build = { context = "b", tagret = "c" } }
+      |                                                          ^^^
     error[E0103]: unknown key `tagret`
      --> env/encamp.toml:7:63
       |
@@ -367,7 +365,7 @@ fn probes() {
      --> env/encamp.toml:9:10
       |
     9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
-      |          ^^ help: one of tcp, http, run, exited
+      |          ^^ help: one of tcp, http, run, log, file, exited, healthcheck
     error[E0141]: a probe has one condition; all probes must hold
      --> env/encamp.toml:9:30
       |
@@ -400,18 +398,6 @@ fn probes() {
       |
     9 | ..., status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", status = 200 }, { log = "x" }]
       |                                                                  ^^^^^^
-    error[E0141]: this probe has no condition
-     --> env/encamp.toml:9:148
-      |
-    9 | ...= "" }, { tcp = "http", status = 200 }, { log = "x" }]
-      |                                            ^^^^^^^^^^^^^ help: one of tcp, http, run, exited
-    error[E0103]: unknown key `log`
-     --> env/encamp.toml:9:150
-      |
-    9 | ... exited = 1 }, { run = "" }, { tcp = "http", status = 200 }, { log = "x" }]
-      |                                                                   ^^^
-      |
-      = note: keys of a probe: tcp http run exited path status within every timeout
     "#);
 }
 
@@ -442,7 +428,7 @@ fn stages() {
     14 | retry = 1
        | ^^^^^ help: a key with a similar name: `retries`
        |
-       = note: keys of [[stages.tasks]]: name on run env cwd user timeout retries every always allow_failure junit artifacts
+       = note: keys of a task with `run`: run env cwd user name timeout retries every always allow_failure raw on background junit artifacts
     error[E0111]: the name `t` is used twice
       --> env/encamp.toml:16:8
        |

@@ -44,11 +44,11 @@ fn unknown_inputs_and_names() {
       |
     6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
       |                                                                           ^^^^^ help: write `machines['my-db']`
-    error[E0126]: secrets are not part of this version yet
-     --> env/encamp.toml:6:100
+    error[E0129]: no secret is called `x`
+     --> env/encamp.toml:6:107
       |
-    6 | env = { A = "{{ inputs.verison }}", B = "{{ version }}", C = "{{ machines.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper ...
-      |                                                                                                    ^^^^^^
+    6 | ...nes.my-db.name }}", D = "é{{ secret('x') }}", E = "{{ 1 | uper }}" }
+      |                                        ^^^ help: declare it: `[secrets]` `x = { variable = "…" }`
     error[E0126]: there is no filter `uper`: did you mean `upper`?
      --> env/encamp.toml:6:129
       |

@@ -81,13 +81,13 @@ impl JsonSchema for Build {
             "description": "The folder to build from, or how to build.",
             "x-path": true,
             "anyOf": [
-                { "type": "string", "x-path": true },
+                { "type": "string", "x-path": true, "x-content": ".dockerignore" },
                 {
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["context"],
                     "properties": {
-                        "context": { "type": "string", "description": "The folder.", "x-path": true },
+                        "context": { "type": "string", "description": "The folder.", "x-path": true, "x-content": ".dockerignore" },
                         "dockerfile": { "type": "string", "description": "Relative to the folder." },
                         "target": { "type": "string", "description": "The stage to stop at." },
                         "args": { "type": "object", "additionalProperties": { "type": "string" } },
