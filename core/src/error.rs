@@ -185,6 +185,25 @@ impl Error {
         self
     }
 
+    /// The same with other words: each text that it and its causes say, as `tell` has it. Kinds and names of
+    /// providers stay.
+    #[must_use]
+    pub fn told_otherwise(&self, tell: impl Fn(&str) -> String) -> Self {
+        let mut wire = Wire::from(self);
+        wire.message = tell(&wire.message);
+        let named = [&mut wire.environment, &mut wire.machine, &mut wire.next_step];
+        for text in named.into_iter().flatten() {
+            *text = tell(text);
+        }
+        for (_, value) in &mut wire.context {
+            *value = tell(value);
+        }
+        for cause in &mut wire.chain {
+            *cause = tell(cause);
+        }
+        wire.into()
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -440,6 +459,20 @@ mod tests {
             "the daemon does not answer: connection reset"
         );
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn an_error_can_be_told_in_other_words() {
+        let error = Error::new(ErrorKind::Conflict, "red one")
+            .with("red", "red two")
+            .of_machine("red")
+            .next_step("red three")
+            .caused_by(std::io::Error::other("red four"));
+        let told = error.told_otherwise(|text| text.replace("red", "blue"));
+        assert_eq!(Report(&told).to_string(), "blue one: blue four");
+        assert_eq!(told.kind(), ErrorKind::Conflict);
+        assert_eq!((told.machine(), told.hint()), (Some("blue"), Some("blue three")));
+        assert_eq!(told.context().collect::<Vec<_>>(), [("red", "blue two")]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the engine works with in a simulation: everything drawn from one seed, on a paused clock.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,7 @@ use encamp_engine::identity::Controller;
 use encamp_engine::journal::Journal;
 use encamp_engine::policy::Policy;
 use encamp_engine::providers::{Instance, Providers};
+use encamp_engine::secrets::Folder;
 use encamp_engine::tenure::MemoryLocks;
 use tokio::sync::Notify;
 
@@ -137,6 +139,8 @@ impl Bed {
             entropy: Arc::new(SeededEntropy(Mutex::new(Dice::new(seed ^ 0xE17)))),
             failpoints: Arc::clone(&crash) as Arc<dyn Failpoints>,
             providers,
+            secrets: BTreeMap::new(),
+            secret_folder: Folder::new(None, ControllerId::new("5mkt0r").expect("an id")),
             policy: Policy::default(),
             user: "simulation".into(),
             pid: 1,

@@ -198,6 +198,8 @@ fn without_store(bed: &Bed) -> Arc<encamp_engine::camp::Camp> {
         entropy: Arc::clone(&bed.camp.entropy),
         failpoints: Arc::clone(&bed.camp.failpoints),
         providers,
+        secrets: bed.camp.secrets.clone(),
+        secret_folder: bed.camp.secret_folder.clone(),
         policy: bed.camp.policy.clone(),
         user: "simulation".into(),
         pid: 1,

@@ -1,10 +1,11 @@
 //! One installation at work: everything that commands share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Cx, EnvId, Error, ErrorKind, Provider, Result, SelfExpiry, Site};
-use encamp_file::spec::Environment;
+use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Result, SelfExpiry, Site};
+use encamp_file::spec::{Environment, SecretSource};
 
 use crate::clock::{Clock, Lease};
 use crate::entropy::{Entropy, environment_id};
@@ -15,6 +16,7 @@ use crate::journal::{Answer, EnvironmentRow, Holder, IntentRow, Journal, Op, Pur
 use crate::policy::Policy;
 use crate::providers::Providers;
 use crate::report::{Disposal, RunReport};
+use crate::secrets;
 use crate::session::Session;
 use crate::sweep::{self, Swept};
 use crate::tenure::{Held, Locks};
@@ -40,6 +42,10 @@ pub struct Camp {
     pub failpoints: Arc<dyn Failpoints>,
     /// Infrastructure.
     pub providers: Providers,
+    /// Where secrets come from that a file speaks of and does not declare.
+    pub secrets: BTreeMap<Name, SecretSource>,
+    /// Where secrets lie that machines get as files.
+    pub secret_folder: secrets::Folder,
     /// How long things may take.
     pub policy: Policy,
     /// Who uses it.
@@ -135,7 +141,7 @@ impl Camp {
                 holder: None,
                 disposed: None,
                 by: self.user.clone(),
-                outputs: std::collections::BTreeMap::new(),
+                outputs: BTreeMap::new(),
                 machines: u32::try_from(spec.machines.len()).unwrap_or(u32::MAX),
                 recovered: false,
             };

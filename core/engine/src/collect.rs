@@ -18,6 +18,7 @@ use crate::inside::Inside;
 use crate::journal::IntentRow;
 use crate::junit;
 use crate::report::{RunReport, TaskReport};
+use crate::secrets::Redactor;
 use crate::session::Session;
 use crate::stages::Staging;
 
@@ -31,6 +32,7 @@ const ENTRIES: usize = 100_000;
 pub(crate) struct Results {
     out: Option<PathBuf>,
     keep_bytes: u64,
+    redactor: Redactor,
     outputs: Mutex<BTreeMap<PathBuf, BufWriter<File>>>,
     suites: Mutex<Vec<TestSuite>>,
 }
@@ -42,7 +44,7 @@ fn disk(path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 impl Results {
     /// Makes the folder, and clears what an earlier run left in it. A folder with other things in it is refused.
-    pub(crate) fn open(out: Option<&Path>, keep_bytes: u64) -> Result<Self> {
+    pub(crate) fn open(out: Option<&Path>, keep_bytes: u64, redactor: Redactor) -> Result<Self> {
         if let Some(out) = out {
             fs::create_dir_all(out).map_err(disk(out))?;
             let marker = out.join(MARKER);
@@ -72,6 +74,7 @@ impl Results {
         Ok(Self {
             out: out.map(Path::to_owned),
             keep_bytes,
+            redactor,
             outputs: Mutex::default(),
             suites: Mutex::default(),
         })
@@ -82,11 +85,12 @@ impl Results {
         self.out.is_some()
     }
 
-    /// Keeps a line that a task said.
+    /// Keeps a line that a task said, without secrets.
     pub(crate) fn task_line(&self, stage: &str, task: &str, place: &str, told: &Event) {
         let (Some(out), Event::TaskOutput { line, .. }) = (&self.out, told) else {
             return;
         };
+        let line = self.redactor.redact(line);
         let path = out
             .join("artifacts")
             .join(stage)
@@ -107,7 +111,7 @@ impl Results {
         }
     }
 
-    /// Keeps what a machine's main process has said.
+    /// Keeps what a machine's main process has said, without secrets.
     pub(crate) async fn save_log(&self, session: &Session, row: &IntentRow) -> Result<(), (String, Error)> {
         let Some(out) = &self.out else { return Ok(()) };
         let saving = async {
@@ -117,7 +121,9 @@ impl Results {
             }
             let target = Target::new(row.stamp.clone(), row.site.clone(), row.id.clone());
             let cx = Cx::within(session.camp.policy.change);
-            let mut stream = provider.logs(&cx, Logs::new(target)).await?.take(self.keep_bytes);
+            // Redacted before it is cut: a half of a secret is one too.
+            let log = provider.logs(&cx, Logs::new(target)).await?;
+            let mut stream = self.redactor.redact_stream(log).take(self.keep_bytes);
             let path = out.join("logs").join(format!("{}.log", row.object));
             fs::create_dir_all(out.join("logs")).map_err(disk(&path))?;
             let mut file = tokio::fs::File::create(&path).await.map_err(disk(&path))?;
@@ -271,7 +277,10 @@ impl Results {
             }
         }
         let Some(out) = &self.out else { return Ok(()) };
-        let suites = std::mem::take(&mut *self.suites.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut suites = std::mem::take(&mut *self.suites.lock().unwrap_or_else(PoisonError::into_inner));
+        for suite in &mut suites {
+            junit::redact(suite, &self.redactor);
+        }
         let path = out.join("junit.xml");
         fs::write(&path, junit::merge(report, suites)?).map_err(disk(&path))?;
         let path = out.join("report.json");
@@ -543,21 +552,21 @@ mod tests {
     fn a_folder_with_other_files_is_refused_and_an_earlier_run_is_cleared() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        Results::open(Some(&out), 1).unwrap();
+        Results::open(Some(&out), 1, Redactor::none()).unwrap();
         fs::create_dir(out.join("logs")).unwrap();
         fs::write(out.join("logs/old.log"), "").unwrap();
-        Results::open(Some(&out), 1).unwrap();
+        Results::open(Some(&out), 1, Redactor::none()).unwrap();
         assert!(!out.join("logs/old.log").exists());
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("thesis.txt"), "").unwrap();
-        assert!(Results::open(Some(&other), 1).is_err());
+        assert!(Results::open(Some(&other), 1, Redactor::none()).is_err());
         assert!(other.join("thesis.txt").exists());
     }
 
     #[tokio::test]
     async fn reports_are_read_to_their_end() {
-        let results = Results::open(None, 4).unwrap();
+        let results = Results::open(None, 4, Redactor::none()).unwrap();
         let error = results.spool(Box::pin(&b"12345"[..])).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Quota, "{}", Report(&error));
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::plan::Plan;
+use crate::secrets::Redactor;
 
 /// A machine's status; a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,32 +138,62 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The same without secrets in anything that it tells. Names are the file's own, and a plan is made of those.
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        match &mut self {
+            Self::Machine { detail: text, .. } | Self::TaskOutput { line: text, .. } | Self::Note { text } => {
+                redactor.redact_in(text);
+            }
+            Self::Progress { progress, .. } => progress.note.iter_mut().for_each(|text| redactor.redact_in(text)),
+            Self::Ready { outputs, .. } => outputs.values_mut().for_each(|text| redactor.redact_in(text)),
+            Self::TaskFinished(report) => report.redact(redactor),
+            Self::Disposed(disposal) => disposal.redact(redactor),
+            Self::Planned { .. } | Self::TaskStarted { .. } | Self::Disposing { .. } => {}
+        }
+        self
+    }
+}
+
 /// Where events go. A slow reader slows the work down and loses nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Events(Option<mpsc::Sender<Event>>);
+pub struct Events {
+    sender: Option<mpsc::Sender<Event>>,
+    redactor: Redactor,
+}
 
 impl Events {
     /// Events into a channel.
     pub fn into_channel(sender: mpsc::Sender<Event>) -> Self {
-        Self(Some(sender))
+        Self {
+            sender: Some(sender),
+            redactor: Redactor::none(),
+        }
     }
 
     /// Nobody listens.
     pub fn none() -> Self {
-        Self(None)
+        Self::default()
+    }
+
+    /// The same, with secrets taken out of everything that is told.
+    #[must_use]
+    pub(crate) fn redacted_by(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     /// Tells an event. A reader that is gone is not missed.
     pub async fn tell(&self, event: Event) {
-        if let Some(sender) = &self.0 {
-            let _ = sender.send(event).await;
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(event.redacted(&self.redactor)).await;
         }
     }
 
     /// Tells an event where it need not arrive: dropped when the reader is behind.
     pub fn mention(&self, event: Event) {
-        if let Some(sender) = &self.0 {
-            let _ = sender.try_send(event);
+        if let Some(sender) = &self.sender {
+            let _ = sender.try_send(event.redacted(&self.redactor));
         }
     }
 

@@ -1,9 +1,10 @@
 //! JUnit files of tasks, merged into one with stage, task and machine.
 
 use encamp_core::{Error, ErrorKind, Result};
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 
 use crate::report::{Outcome, RunReport, TaskReport, Tests};
+use crate::secrets::Redactor;
 
 /// The suites of one file, each with where it came from.
 #[derive(Debug)]
@@ -90,6 +91,72 @@ pub(crate) fn merge(report: &RunReport, suites: Vec<TestSuite>) -> Result<String
         .map_err(|e| Error::new(ErrorKind::Internal, "junit.xml cannot be written").caused_by(e))
 }
 
+/// Takes secrets out of everything that a suite says.
+pub(crate) fn redact(suite: &mut TestSuite, redactor: &Redactor) {
+    if redactor.is_empty() {
+        return;
+    }
+    let text = |text: &mut XmlString| {
+        if let std::borrow::Cow::Owned(redacted) = redactor.redact(text.as_str()) {
+            *text = XmlString::new(redacted);
+        }
+    };
+    let own = [&mut suite.system_out, &mut suite.system_err].into_iter().flatten();
+    own.chain([&mut suite.name])
+        .chain(suite.extra.values_mut())
+        .for_each(text);
+    suite
+        .properties
+        .iter_mut()
+        .for_each(|property| text(&mut property.value));
+    for case in &mut suite.test_cases {
+        let said = [&mut case.classname, &mut case.system_out, &mut case.system_err];
+        said.into_iter()
+            .flatten()
+            .chain([&mut case.name])
+            .chain(case.extra.values_mut())
+            .for_each(text);
+        case.properties
+            .iter_mut()
+            .for_each(|property| text(&mut property.value));
+        let (said, runs) = said_of(&mut case.status);
+        said.into_iter().flatten().for_each(text);
+        for run in runs.into_iter().flatten() {
+            let said = [
+                &mut run.message,
+                &mut run.ty,
+                &mut run.stack_trace,
+                &mut run.system_out,
+                &mut run.system_err,
+                &mut run.description,
+            ];
+            said.into_iter().flatten().for_each(text);
+        }
+    }
+}
+
+/// The texts of a status, and the earlier runs that it tells of.
+fn said_of(status: &mut TestCaseStatus) -> ([Option<&mut XmlString>; 3], Option<&mut Vec<TestRerun>>) {
+    match status {
+        TestCaseStatus::Success { flaky_runs } => ([None, None, None], Some(flaky_runs)),
+        TestCaseStatus::NonSuccess {
+            message,
+            ty,
+            description,
+            reruns,
+            ..
+        } => (
+            [message.as_mut(), ty.as_mut(), description.as_mut()],
+            Some(&mut reruns.runs),
+        ),
+        TestCaseStatus::Skipped {
+            message,
+            ty,
+            description,
+        } => ([message.as_mut(), ty.as_mut(), description.as_mut()], None),
+    }
+}
+
 fn status(task: &TaskReport) -> TestCaseStatus {
     match task.outcome {
         Outcome::Passed => TestCaseStatus::success(),
@@ -146,6 +213,30 @@ mod tests {
             }
         );
         assert_eq!(suites.suites[0].name.as_str(), "test · contract · web-0 :: s");
+    }
+
+    #[test]
+    fn no_text_of_a_suite_keeps_a_secret() {
+        let text = r#"<testsuites><testsuite name="hunter22">
+<properties><property name="p" value="hunter22"/></properties>
+<testcase name="hunter22" classname="hunter22"><system-out>hunter22</system-out></testcase>
+<testcase name="b"><failure message="hunter22" type="hunter22">hun&#x74;er22</failure>
+<rerunFailure message="hunter22" type="hunter22"><stackTrace>hunter22</stackTrace><system-err>hunter22</system-err></rerunFailure></testcase>
+<testcase name="c"><skipped message="hunter22"><![CDATA[hunter22]]></skipped></testcase>
+<testcase name="d"><flakyFailure message="hunter22" type="t">hunter22</flakyFailure></testcase>
+<system-out>hunter22</system-out><system-err>hunter22</system-err></testsuite></testsuites>"#;
+        let redactor = Redactor::of([&encamp_core::Secret::new("hunter22".to_owned())]);
+        let mut suites = read(text, "r.xml", &task()).unwrap().suites;
+        let written = |suites: &[TestSuite]| {
+            let mut report = Report::new("r");
+            report.add_test_suites(suites.to_vec());
+            report.to_string().unwrap()
+        };
+        assert!(written(&suites).matches("hunter22").count() >= 14);
+        for suite in &mut suites {
+            redact(suite, &redactor);
+        }
+        assert!(!written(&suites).contains("hunter22"), "{}", written(&suites));
     }
 
     #[test]

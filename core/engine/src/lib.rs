@@ -24,6 +24,7 @@ pub mod policy;
 pub mod providers;
 mod ready;
 pub mod report;
+pub mod secrets;
 mod session;
 mod settle;
 mod setup;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use encamp_core::{Error, Exit, InstanceName, Time};
 use serde::Serialize;
 
+use crate::secrets::Redactor;
+
 /// The version of the report's form; fields are only added within one.
 pub const VERSION: u32 = 1;
 
@@ -76,6 +78,25 @@ pub struct TaskReport {
     pub allowed: bool,
 }
 
+impl MachineReport {
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        self.failure.iter_mut().for_each(|text| redactor.redact_in(text));
+    }
+}
+
+impl TaskReport {
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        let lost = match &mut self.exit {
+            Some(Exit::Lost(why)) => Some(why),
+            _ => None,
+        };
+        let texts = self.failure.iter_mut().chain(&mut self.tail).chain(lost);
+        texts
+            .chain([&mut self.command])
+            .for_each(|text| redactor.redact_in(text));
+    }
+}
+
 /// Tests by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tests {
@@ -145,6 +166,13 @@ impl Disposal {
     pub fn is_clean(&self) -> bool {
         self.left.is_empty()
     }
+
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        for left in &mut self.left {
+            redactor.redact_in(&mut left.why);
+            left.help.iter_mut().for_each(|text| redactor.redact_in(text));
+        }
+    }
 }
 
 /// What `run` did.
@@ -179,6 +207,15 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// Takes secrets out of everything that it says.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        self.machines.iter_mut().for_each(|machine| machine.redact(redactor));
+        self.tasks.iter_mut().for_each(|task| task.redact(redactor));
+        self.outputs.values_mut().for_each(|text| redactor.redact_in(text));
+        self.errors.iter_mut().for_each(|error| redactor.redact_error(error));
+        self.disposal.iter_mut().for_each(|disposal| disposal.redact(redactor));
+    }
+
     /// The tests of all tasks.
     pub fn tests(&self) -> Tests {
         self.tasks

@@ -6,13 +6,14 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use encamp_core::{Cx, Error, ErrorKind, InstanceName, Key, Provider, Result, Retry, Ticket, Verb};
+use encamp_core::{Class, Cx, Error, ErrorKind, InstanceName, Key, Provider, Report, Result, Retry, Ticket, Verb};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::camp::Camp;
 use crate::events::Events;
-use crate::journal::{Answer, EnvironmentRow, Epoch, Op, Refusal};
+use crate::journal::{Answer, EnvironmentRow, Epoch, IntentRef, Op, Refusal};
+use crate::secrets::InHand;
 use crate::tenure::Held;
 
 /// The tenure of an environment, and what its executor shares.
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) row: EnvironmentRow,
     pub(crate) epoch: Epoch,
     pub(crate) events: Events,
+    /// The secrets of its description; where there is none at hand, what an earlier command left in memory.
+    pub(crate) secrets: Arc<InHand>,
     /// Set when the executor is to stop where it stands.
     pub(crate) stop: CancellationToken,
     turns: Mutex<HashMap<InstanceName, Arc<Semaphore>>>,
@@ -30,15 +33,42 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(camp: Arc<Camp>, row: EnvironmentRow, epoch: Epoch, held: Box<dyn Held>, events: Events) -> Self {
+        // Without them it is no worse than a command that never had them.
+        let secrets = Arc::new(InHand::left(&camp.secret_folder, &row.id).unwrap_or_else(|error| {
+            tracing::warn!(environment = row.name, error = %Report(&error), "its secrets cannot be read");
+            InHand::default()
+        }));
         Self {
             camp,
             row,
             epoch,
-            events,
+            events: events.redacted_by(secrets.redactor().clone()),
+            secrets,
             stop: CancellationToken::new(),
             turns: Mutex::default(),
             _held: held,
         }
+    }
+
+    /// The same with the secrets of its description, which other processes find in memory from now on. What an earlier
+    /// command had is still redacted: machines that it made may speak of it.
+    pub(crate) fn holding(mut self, secrets: InHand) -> Self {
+        let (folder, values) = (&self.camp.secret_folder, secrets.values());
+        if values != self.secrets.values()
+            && let Err(error) = folder.remember(&self.row.id, &values)
+        {
+            // What needs files is refused later; this is only what other processes redact by.
+            tracing::info!(environment = self.row.name, error = %Report(&error), "its secrets are not kept in memory");
+        }
+        let former = folder.values(&self.row.id).unwrap_or_default();
+        let secrets = if former.is_empty() {
+            secrets
+        } else {
+            secrets.beside(&former)
+        };
+        self.events = self.events.redacted_by(secrets.redactor().clone());
+        self.secrets = Arc::new(secrets);
+        self
     }
 
     /// Waits for a place among the changes in flight on an instance. Taken before the send is committed, so that what
@@ -55,14 +85,43 @@ impl Session {
 
     /// Commits an operation of this tenure. A refusal is an error that ends the executor.
     pub(crate) async fn record(&self, op: Op) -> Result<()> {
+        let op = self.redacted(op);
         let (name, subject) = (op.name(), op.subject().to_owned());
+        let gone = Gone::of(&op);
         match self.camp.commit(op).await? {
             Answer::Refused(refusal) => {
                 // Whatever the reason, nothing more may be sent under this tenure.
                 self.stop.cancel();
                 Err(self.refused(&refusal, name, &subject))
             }
-            Answer::Done | Answer::Taken(..) => Ok(()),
+            Answer::Done | Answer::Taken(..) => {
+                self.forget(gone);
+                Ok(())
+            }
+        }
+    }
+
+    /// The journal keeps no secret: not in what something failed with, and not in an output.
+    fn redacted(&self, mut op: Op) -> Op {
+        let redactor = self.secrets.redactor();
+        match &mut op {
+            Op::Fail { failure: text, .. } | Op::Bury { evidence: text, .. } => redactor.redact_in(text),
+            Op::Describe { outputs, .. } => outputs.values_mut().for_each(|text| redactor.redact_in(text)),
+            _ => {}
+        }
+        op
+    }
+
+    /// Removes the secrets of what is gone. What cannot be removed now is removed by the next sweep.
+    fn forget(&self, gone: Option<Gone>) {
+        let folder = &self.camp.secret_folder;
+        let forgotten = match gone {
+            None => return,
+            Some(Gone::Environment) => folder.forget(&self.row.id),
+            Some(Gone::Machine(intent)) => folder.forget_machine(&self.row.id, &intent.object, intent.generation),
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(environment = self.row.name, error = %Report(&error), "secrets are still in memory");
         }
     }
 
@@ -142,6 +201,22 @@ impl Session {
         match self.camp.commit(Op::Release(self.epoch.clone())).await? {
             // Taken over or disposed of: there is nothing left to give back.
             Answer::Refused(_) | Answer::Done | Answer::Taken(..) => Ok(()),
+        }
+    }
+}
+
+/// What an operation proves to be gone.
+enum Gone {
+    Environment,
+    Machine(IntentRef),
+}
+
+impl Gone {
+    fn of(op: &Op) -> Option<Self> {
+        match op {
+            Op::Dispose(_) => Some(Self::Environment),
+            Op::Bury { intent, .. } if intent.class == Class::Machine => Some(Self::Machine(intent.clone())),
+            _ => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::report::Disposal;
 use crate::session::{Change, Session};
 use crate::settle::{self, Settled};
 use crate::verbs::down::end;
+use crate::verbs::tidy::forget_secrets;
 
 /// What a sweep did.
 #[derive(Debug, Default, Serialize)]
@@ -87,6 +88,7 @@ pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
         end_if_due(camp, &row, events, &mut swept).await?;
     }
     forget(camp, &listed).await?;
+    forget_secrets(camp).await?;
     Ok(swept)
 }
 

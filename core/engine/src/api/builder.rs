@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use encamp_core::{Ambient, Error, ErrorKind, InstanceName, Kind, Result, Value};
+use encamp_core::{Ambient, Error, ErrorKind, InstanceName, Kind, Name, Result, Value};
+use encamp_file::spec::SecretSource;
 
 use super::encamp::Encamp;
 use super::runtime::Engine;
@@ -14,6 +15,7 @@ use crate::failpoint::{Failpoints, NoFailpoints};
 use crate::journal::Sqlite;
 use crate::policy::Policy;
 use crate::providers::{Instance, Providers};
+use crate::secrets;
 use crate::state_folder::StateFolder;
 use crate::tenure::FileLocks;
 
@@ -26,6 +28,8 @@ pub struct Builder {
     instances: Vec<(String, String, Value)>,
     policy: Policy,
     user: String,
+    secrets: Vec<(String, SecretSource)>,
+    runtime_folder: Option<PathBuf>,
     failpoints: Arc<dyn Failpoints>,
 }
 
@@ -38,6 +42,8 @@ impl Builder {
             instances: Vec::new(),
             policy: Policy::default(),
             user: "unknown".into(),
+            secrets: Vec::new(),
+            runtime_folder: None,
             failpoints: Arc::new(NoFailpoints),
         }
     }
@@ -67,6 +73,21 @@ impl Builder {
     #[must_use]
     pub fn instance(mut self, name: impl Into<String>, kind: impl Into<String>, settings: Value) -> Self {
         self.instances.push((name.into(), kind.into(), settings));
+        self
+    }
+
+    /// Says where a secret comes from that a file speaks of and does not declare. A variable is one of
+    /// [`ambient`](Self::ambient), a path that is not absolute starts from the file's folder.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, source: SecretSource) -> Self {
+        self.secrets.push((name.into(), source));
+        self
+    }
+
+    /// Where secrets lie that machines get as files: a folder on a tmpfs, made where it is not there, private.
+    #[must_use]
+    pub fn runtime_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.runtime_folder = Some(folder.into());
         self
     }
 
@@ -109,7 +130,14 @@ impl Builder {
             let kind = encamp_core::KindName::new(kind).map_err(invalid)?;
             providers.add_instance(name, Instance { kind, settings });
         }
+        let invalid = |e: encamp_core::NameError| Error::new(ErrorKind::Invalid, e.to_string());
+        let secrets = self
+            .secrets
+            .into_iter()
+            .map(|(name, source)| Ok((Name::new(name)?, source)));
         let camp = Camp {
+            secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,
+            secret_folder: secrets::Folder::new(self.runtime_folder, folder.controller().id().clone()),
             controller: folder.controller().clone(),
             journal: Arc::new(Sqlite::open(&folder.store())?),
             locks: Arc::new(FileLocks(folder.locks())),

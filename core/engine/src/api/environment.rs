@@ -13,6 +13,7 @@ use super::encamp::Summary;
 use super::runtime::Engine;
 use crate::camp::Camp;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState};
+use crate::secrets::Redactor;
 
 /// A living environment, as the store knew it when this was made.
 #[derive(Debug, Clone)]
@@ -145,6 +146,17 @@ pub struct Machine {
     row: IntentRow,
 }
 
+/// What keeps the secrets of an environment out of texts, as far as they lie in memory.
+fn known_secrets(camp: &Camp, row: &IntentRow) -> Redactor {
+    match camp.secret_folder.values(&row.environment) {
+        Ok(values) => Redactor::of(&values),
+        Err(error) => {
+            tracing::warn!(error = %encamp_core::Report(&error), "what its secrets are is not known");
+            Redactor::none()
+        }
+    }
+}
+
 /// A command in a machine, before it runs.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -245,11 +257,17 @@ impl Machine {
         );
         self.engine
             .run(async move {
-                let provider = camp.provider_of(&row).await?;
-                let cx = Cx::within(camp.policy.change);
-                act(provider, cx, target)
-                    .await
-                    .map_err(|error| error.of_machine(&row.object).of_environment(environment))
+                let acting = async {
+                    let provider = camp.provider_of(&row).await?;
+                    let cx = Cx::within(camp.policy.change);
+                    act(provider, cx, target).await
+                };
+                let acted = acting.await;
+                acted.map_err(|error| {
+                    let mut error = error.of_machine(&row.object).of_environment(environment);
+                    known_secrets(&camp, &row).redact_error(&mut error);
+                    error
+                })
             })
             .await
     }
@@ -278,14 +296,15 @@ impl Machine {
         .await
     }
 
-    /// What its main process has said.
+    /// What its main process has said, without the secrets that the command that made it has left in memory.
     pub async fn logs(&self, since: Option<Time>, follow: bool, tail: Option<u32>) -> Result<BoxRead> {
-        self.with(move |provider, cx, target| async move {
+        let redactor = known_secrets(&self.camp, &self.row);
+        let log = self.with(move |provider, cx, target| async move {
             let mut logs = Logs::new(target);
             (logs.since, logs.follow, logs.tail) = (since, follow, tail);
             provider.logs(&cx, logs).await
-        })
-        .await
+        });
+        log.await.map(|log| redactor.redact_stream(log))
     }
 
     /// Connects to a TCP port as the machine itself would, in its own network.

@@ -32,7 +32,10 @@ pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result
 /// Takes one environment down under a verb's name.
 pub(crate) async fn end(camp: &Arc<Camp>, row: &EnvironmentRow, verb: &str, events: Events) -> Result<Disposal> {
     let session = camp.take_over(row, verb, events).await?;
-    let disposal = dispose(&session).await?;
+    let secrets = Arc::clone(&session.secrets);
+    let redactor = secrets.redactor();
+    let mut disposal = redactor.guard(dispose(&session).await)?;
+    disposal.redact(redactor);
     if !disposal.is_clean() {
         session.release().await?;
     }

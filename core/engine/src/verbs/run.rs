@@ -18,6 +18,7 @@ use crate::events::{Event, Events};
 use crate::execute::{Raised, dispose, raise};
 use crate::journal::{Op, Purpose};
 use crate::report::{Disposal, Left, Outcome, RunReport, VERSION};
+use crate::secrets::resolve;
 use crate::session::Session;
 use crate::stages;
 
@@ -51,10 +52,13 @@ pub struct RunOptions {
 pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions, events: Events) -> Result<RunReport> {
     let clock = now();
     let began = camp.clock.now();
+    // Before anything is started: what is missing is said at once.
+    let secrets = resolve(camp, &spec, &events).await?;
+    let redactor = secrets.redactor().clone();
     tidy::tidy(camp, &events).await?;
     // Before anything is made: a folder that cannot hold results is the caller's mistake.
-    let results = Results::open(options.out.as_deref(), camp.policy.keep_bytes)?;
-    let session = camp.found(&spec, Purpose::Run, "run", events).await?;
+    let results = Results::open(options.out.as_deref(), camp.policy.keep_bytes, redactor.clone())?;
+    let session = camp.found(&spec, Purpose::Run, "run", events).await?.holding(secrets);
     let mut report = RunReport {
         version: VERSION,
         environment: session.row.name.clone(),
@@ -107,6 +111,7 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     };
     finish(session, keep && !options.stop.is_cancelled(), &options, &mut report).await;
     report.millis = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.redact(&redactor);
     if let Err(error) = results.write(&report) {
         report.errors.push(error);
     }
@@ -134,7 +139,8 @@ async fn work(
         .await;
     // A run fails as a whole, so the user's stop and the first failure end what is still on its way.
     let raising = raise(session, spec, &observed.plan, observed.rows, &observed.seen);
-    let raised = stoppable(session, stop, raising).await?;
+    let mut raised = stoppable(session, stop, raising).await?;
+    raised.facts.secrets = session.secrets.values();
     report.machines.clone_from(&raised.machines);
     report.errors.extend(raised.errors.iter().cloned());
     if raised.ready() {

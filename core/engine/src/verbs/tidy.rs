@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use encamp_core::Result;
+use encamp_core::{Report, Result};
 
 use super::down::end;
 use crate::camp::Camp;
@@ -12,6 +12,7 @@ use crate::journal::{EnvironmentRow, Purpose, Wanted};
 
 /// Disposes of what is due for a short while, and says what it had to leave.
 pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
+    forget_secrets(camp).await?;
     let due = due(camp).await?;
     if due.is_empty() {
         return Ok(());
@@ -33,6 +34,25 @@ pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
                 left.join(", ")
             ))
             .await;
+    }
+    Ok(())
+}
+
+/// Removes the secrets of environments that no living row speaks of: their disposal was not finished here.
+pub(crate) async fn forget_secrets(camp: &Camp) -> Result<()> {
+    // What lies there first, the store second: whoever puts a file has written its environment down before.
+    let there = camp.secret_folder.environments().unwrap_or_else(|error| {
+        tracing::warn!(error = %Report(&error), "the folder of secrets cannot be read");
+        Vec::new()
+    });
+    for id in there {
+        let row = camp.journal.environment(&id).await?;
+        if row.is_some_and(|row| row.disposed.is_none()) {
+            continue;
+        }
+        if let Err(error) = camp.secret_folder.forget(&id) {
+            tracing::warn!(environment = %id, error = %Report(&error), "secrets are still in memory");
+        }
     }
     Ok(())
 }

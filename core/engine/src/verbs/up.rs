@@ -18,6 +18,7 @@ use crate::execute::{Raised, raise};
 use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
 use crate::plan::Plan;
 use crate::report::MachineReport;
+use crate::secrets::{Redactor, resolve};
 use crate::session::Session;
 
 /// An `up` that holds its environment, knows its plan and has changed nothing yet.
@@ -61,22 +62,35 @@ pub struct UpReport {
     pub millis: u64,
 }
 
+impl UpReport {
+    /// Takes secrets out of everything that it says.
+    fn redact(&mut self, redactor: &Redactor) {
+        self.machines.iter_mut().for_each(|machine| machine.redact(redactor));
+        self.errors.iter_mut().for_each(|error| redactor.redact_error(error));
+        self.outputs.values_mut().for_each(|text| redactor.redact_in(text));
+    }
+}
+
 /// Takes or makes the environment and plans the difference.
 pub(crate) async fn prepare(camp: &Arc<Camp>, spec: Environment, events: Events) -> Result<Pending> {
     let began = now();
+    // Before anything is started: what is missing is said at once.
+    let secrets = resolve(camp, &spec, &events).await?;
     tidy::tidy(camp, &events).await?;
     let existing = find(camp, &spec).await?;
     let new = existing.is_none();
     let session = match existing {
         Some(row) => camp.hold(&row, "up", events.clone()).await?,
-        None => camp.found(&spec, Purpose::Up, "up", events.clone()).await?,
-    };
+        None => camp.found(&spec, Purpose::Up, "up", events).await?,
+    }
+    .holding(secrets);
     let rows = camp.journal.intents(&session.row.id).await?;
-    let observed = match observe(camp, &spec, rows, &events).await {
+    let observed = match observe(camp, &spec, rows, &session.events).await {
         Ok(observed) => observed,
         Err(error) => {
+            let secrets = Arc::clone(&session.secrets);
             abandon(session, new).await?;
-            return Err(error);
+            return secrets.redactor().guard(Err(error));
         }
     };
     Ok(Pending {
@@ -190,6 +204,14 @@ impl Pending {
 
     /// Does what is planned.
     pub async fn execute(self) -> Result<UpReport> {
+        let secrets = Arc::clone(&self.session.secrets);
+        let redactor = secrets.redactor();
+        let mut report = redactor.guard(self.work().await)?;
+        report.redact(redactor);
+        Ok(report)
+    }
+
+    async fn work(self) -> Result<UpReport> {
         let Self {
             mut session,
             spec,
@@ -217,7 +239,8 @@ impl Pending {
                 ends,
             })
             .await;
-        let raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
+        let mut raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
+        raised.facts.secrets = session.secrets.values();
         let outputs = describe(&session, &spec, &raised).await?;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if raised.ready() {
