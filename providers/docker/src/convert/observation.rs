@@ -239,7 +239,7 @@ mod tests {
         let table = [
             (state(Status::CREATED, 0, false), Phase::Held, None),
             (state(Status::RUNNING, 0, false), Phase::Running, None),
-            (state(Status::PAUSED, 0, false), Phase::Running, Some("paused")),
+            (state(Status::PAUSED, 0, false), Phase::Paused, None),
             (state(Status::RESTARTING, 0, false), Phase::Starting, None),
             (state(Status::EXITED, 3, false), Phase::Exited(Exit::Code(3)), None),
             (
