@@ -30,11 +30,6 @@ pub struct Providers {
 type Connection = Arc<tokio::sync::OnceCell<Arc<dyn Provider>>>;
 
 impl Providers {
-    /// What may be taken from the surrounding process.
-    pub fn ambient(&self) -> &Ambient {
-        &self.ambient
-    }
-
     /// No kinds and no instances.
     pub fn new(ambient: Ambient) -> Self {
         Self {

@@ -8,6 +8,7 @@ use encamp_core::{
 
 use crate::identity::Verdict;
 use crate::journal::{IntentRow, IntentState, Op};
+use crate::secrets;
 use crate::session::{Change, Session};
 
 /// What became of it.
@@ -107,6 +108,10 @@ pub(crate) async fn send_create(session: &Session, provider: &dyn Provider, row:
         }
         Class::Machine | Class::Image => {
             let request: Create = serde_json::from_str(&row.request).map_err(unreadable)?;
+            let request = match secrets::fill_create(request, &session.secrets.values()) {
+                Ok(request) => request,
+                Err(error) => return Ok(Err(error)),
+            };
             session
                 .send(change(Verb::Create), policy.create, lost, |cx, ticket| async move {
                     let created = provider.create(&cx, &ticket, request).await?;

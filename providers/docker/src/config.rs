@@ -1,6 +1,7 @@
 //! The settings of one instance, checked once.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Result, Value};
@@ -33,15 +34,53 @@ impl Permission {
     }
 }
 
+/// The files of a TLS connection to an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// The authorities that the engine's certificate may be of; the system's where none are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = true))]
+    pub ca: Option<PathBuf>,
+    /// The certificate that is shown to the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = true))]
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = true))]
+    pub key: Option<PathBuf>,
+    /// Whether the engine must prove its name. Without it anybody may stand in between.
+    pub verify: bool,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            ca: None,
+            cert: None,
+            key: None,
+            verify: true,
+        }
+    }
+}
+
 /// The settings of a Docker instance, `[providers.NAME]` with `kind = "docker"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where the engine answers, `unix:///path` or `tcp://host:port`. Without it `DOCKER_HOST`, else Docker's
-    /// current context, else the default socket.
+    /// Where the engine answers, `unix:///path`, `tcp://host:port` or `https://host:port`. Without it and `context`,
+    /// `DOCKER_HOST`, else `DOCKER_CONTEXT`, else Docker's current context, else the default socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The Docker context that says where, instead of `host`: `docker context ls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// TLS to `host`: which files. A context, and `DOCKER_TLS_VERIFY` with `DOCKER_CERT_PATH`, have their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
     /// What machines may have of the engine's host.
     pub allow: Vec<Permission>,
     /// The address of the engine's host on which ports are published.
@@ -56,6 +95,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             host: None,
+            context: None,
+            tls: None,
             allow: Vec::new(),
             publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             changes_at_once: 16,
@@ -73,6 +114,18 @@ impl Settings {
         })?;
         if settings.changes_at_once == 0 {
             return Err(Error::new(ErrorKind::Invalid, "`changes_at_once` must be at least 1"));
+        }
+        if settings.host.is_some() && settings.context.is_some() {
+            return Err(
+                Error::new(ErrorKind::Invalid, "`host` and `context` both say where the engine is")
+                    .next_step("keep one of them"),
+            );
+        }
+        if settings.context.is_some() && settings.tls.is_some() {
+            return Err(
+                Error::new(ErrorKind::Invalid, "a Docker context has TLS files of its own")
+                    .next_step("drop `tls`, or write `host` in the place of `context`"),
+            );
         }
         Ok(settings)
     }
@@ -106,6 +159,8 @@ mod tests {
     fn what_is_not_known_is_refused() {
         assert!(Settings::read(json!({ "hots": "x" })).is_err());
         assert!(Settings::read(json!({ "changes_at_once": 0 })).is_err());
+        assert!(Settings::read(json!({ "host": "unix:///x", "context": "lab" })).is_err());
+        assert!(Settings::read(json!({ "context": "lab", "tls": { "ca": "ca.pem" } })).is_err());
         assert!(Settings::read(json!({ "pull_timeout": 600 })).is_err());
     }
 

@@ -157,14 +157,23 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// Translates a failed call to the engine at `endpoint`.
-pub(crate) fn translate(failure: Failure, effect: Effect, endpoint: &str) -> Error {
+/// Where an engine should answer, and who said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The address as it was given.
+    pub(crate) address: String,
+    /// Who said so.
+    pub(crate) origin: String,
+}
+
+/// Translates a failed call to the engine at a place.
+pub(crate) fn translate(failure: Failure, effect: Effect, place: &Place) -> Error {
     let lost = match effect {
         Effect::Read => Retry::Safe,
         Effect::Change => Retry::Unknown,
     };
     match failure {
-        Failure::Deadline => no_daemon(endpoint, "it took the connection and did not answer in time").retry(lost),
+        Failure::Deadline => no_daemon(place, "it took the connection and did not answer in time").retry(lost),
         Failure::Cancelled => Error::new(ErrorKind::Cancelled, "cancelled before the engine answered").retry(
             if effect == Effect::Change {
                 Retry::Unknown
@@ -172,11 +181,11 @@ pub(crate) fn translate(failure: Failure, effect: Effect, endpoint: &str) -> Err
                 Retry::Never
             },
         ),
-        Failure::Native(native) => translate_native(native, effect, lost, endpoint),
+        Failure::Native(native) => translate_native(native, effect, lost, place),
     }
 }
 
-fn translate_native(native: Native, effect: Effect, lost: Retry, endpoint: &str) -> Error {
+fn translate_native(native: Native, effect: Effect, lost: Retry, place: &Place) -> Error {
     match native {
         Native::DockerResponseServerError { status_code, message } => answered(status_code, message, effect),
         Native::DockerStreamError { error } => by_words(&error).unwrap_or_else(|| {
@@ -184,8 +193,8 @@ fn translate_native(native: Native, effect: Effect, lost: Retry, endpoint: &str)
                 .retry(lost)
                 .caused_by(Said(error))
         }),
-        Native::SocketNotFoundError(_) => no_daemon(endpoint, "the socket does not exist").retry(Retry::Safe),
-        Native::HyperLegacyError { err } if err.is_connect() => unreachable_daemon(endpoint, &err),
+        Native::SocketNotFoundError(_) => no_daemon(place, "the socket does not exist").retry(Retry::Safe),
+        Native::HyperLegacyError { err } if err.is_connect() => unreachable_daemon(place, &err),
         Native::JsonDataError { .. } | Native::JsonSerdeError { .. } => {
             Error::new(ErrorKind::Internal, "the engine's answer is not understood")
                 .retry(lost)
@@ -197,9 +206,10 @@ fn translate_native(native: Native, effect: Effect, lost: Retry, endpoint: &str)
         }
         other => Error::new(
             ErrorKind::Unavailable,
-            format!("the connection to the Docker daemon at {endpoint} broke"),
+            format!("the connection to the Docker daemon at {} broke", place.address),
         )
         .retry(lost)
+        .with("chosen by", &place.origin)
         .caused_by(other),
     }
 }
@@ -264,7 +274,7 @@ fn port_taken(message: &str) -> Option<Error> {
     )
 }
 
-fn unreachable_daemon(endpoint: &str, native: &(dyn std::error::Error + 'static)) -> Error {
+fn unreachable_daemon(place: &Place, native: &(dyn std::error::Error + 'static)) -> Error {
     let mut link = Some(native);
     let mut last = native.to_string();
     while let Some(error) = link {
@@ -274,22 +284,24 @@ fn unreachable_daemon(endpoint: &str, native: &(dyn std::error::Error + 'static)
         {
             return Error::new(
                 ErrorKind::Unauthorized,
-                format!("this user may not speak to the Docker daemon at {endpoint}"),
+                format!("this user may not speak to the Docker daemon at {}", place.address),
             )
+            .with("chosen by", &place.origin)
             .next_step("sudo usermod -aG docker \"$USER\", then log in again")
             .caused_by(Said(last));
         }
         link = error.source();
     }
-    no_daemon(endpoint, last).retry(Retry::Safe)
+    no_daemon(place, last).retry(Retry::Safe)
 }
 
 /// Nobody answers where a daemon should.
-pub(crate) fn no_daemon(endpoint: &str, why: impl Into<String>) -> Error {
+pub(crate) fn no_daemon(place: &Place, why: impl Into<String>) -> Error {
     Error::new(
         ErrorKind::Unavailable,
-        format!("no Docker daemon answers at {endpoint}"),
+        format!("no Docker daemon answers at {}", place.address),
     )
+    .with("chosen by", &place.origin)
     .next_step("sudo systemctl start docker, or point `host` of the provider (or DOCKER_HOST) at one that runs")
     .caused_by(Said(why.into()))
 }
@@ -300,7 +312,7 @@ pub(crate) fn unsupported_endpoint(host: &str) -> Error {
         ErrorKind::Unsupported,
         format!("`{host}` is no address that this provider can dial"),
     )
-    .next_step("use `unix:///path/to.sock` or `tcp://host:port`")
+    .next_step("use `unix:///path/to.sock`, `tcp://host:port` or `https://host:port`")
 }
 
 /// Something of another's stands under our key.
@@ -324,7 +336,7 @@ pub(crate) fn short(id: &str) -> &str {
 }
 
 /// An image that is neither here nor to be had.
-pub(crate) fn image_missing(image: &str, near: &[String], failure: Failure) -> Error {
+pub(crate) fn image_missing(image: &str, near: &[String], failure: Failure, place: &Place) -> Error {
     let (said, kind, retry) = match &failure {
         Failure::Native(Native::DockerResponseServerError { .. } | Native::DockerStreamError { .. }) => {
             let text = failure.text().to_owned();
@@ -335,7 +347,7 @@ pub(crate) fn image_missing(image: &str, near: &[String], failure: Failure) -> E
                 None => (text, ErrorKind::NotFound, Retry::Safe),
             }
         }
-        _ => return translate(failure, Effect::Read, image),
+        _ => return translate(failure, Effect::Read, place),
     };
     let mut error = Error::new(kind, format!("image `{image}` is not here and cannot be pulled"))
         .retry(retry)
@@ -355,12 +367,19 @@ mod tests {
 
     use super::*;
 
+    fn place() -> Place {
+        Place {
+            address: "unix:///x".into(),
+            origin: "DOCKER_HOST".into(),
+        }
+    }
+
     fn said(status_code: u16, message: &str, effect: Effect) -> Error {
         let native = Native::DockerResponseServerError {
             status_code,
             message: message.to_owned(),
         };
-        translate(native.into(), effect, "unix:///x")
+        translate(native.into(), effect, &place())
     }
 
     #[test]
@@ -416,9 +435,9 @@ mod tests {
     fn a_failed_change_is_unknown_and_a_failed_read_is_safe() {
         assert_eq!(said(500, "oops", Effect::Change).retryable(), Retry::Unknown);
         assert_eq!(said(500, "oops", Effect::Read).retryable(), Retry::Safe);
-        let timed_out = translate(Native::RequestTimeoutError.into(), Effect::Change, "unix:///x");
+        let timed_out = translate(Native::RequestTimeoutError.into(), Effect::Change, &place());
         assert_eq!(timed_out.retryable(), Retry::Unknown);
-        let cancelled = translate(Failure::Cancelled, Effect::Change, "unix:///x");
+        let cancelled = translate(Failure::Cancelled, Effect::Change, &place());
         assert_eq!(
             (cancelled.kind(), cancelled.retryable()),
             (ErrorKind::Cancelled, Retry::Unknown)
@@ -430,7 +449,7 @@ mod tests {
         let error = translate(
             Native::SocketNotFoundError("/x".into()).into(),
             Effect::Change,
-            "unix:///x",
+            &place(),
         );
         assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
         assert!(error.hint().is_some());
@@ -441,7 +460,7 @@ mod tests {
         let native = Native::DockerStreamError {
             error: "manifest unknown".into(),
         };
-        let error = image_missing("shop/web:1.5", &["shop/web:1.4".to_owned()], native.into());
+        let error = image_missing("shop/web:1.5", &["shop/web:1.4".to_owned()], native.into(), &place());
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.message().contains("shop/web:1.5"));
         assert_eq!(error.context().collect::<Vec<_>>(), [("near", "shop/web:1.4")]);

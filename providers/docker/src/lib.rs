@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use encamp_core::{Kind, KindName};
 
-pub use config::{Permission, Settings};
+pub use config::{Permission, Settings, TlsSettings};
 pub use table::Table;
 
 /// The kind's name, which is also the name of its table in an environment file.

@@ -72,7 +72,7 @@ impl Provider for Docker {
 
     async fn create(&self, cx: &Cx, _: &Ticket, a: Create) -> Result<Created> {
         self.engine.at(&a.site)?;
-        let request = container(&a, self.engine.reach())?;
+        let request = container(&a, &self.engine.reach())?;
         self.engine.create(cx, &a.stamp, platform_of(&a.body), request).await
     }
 

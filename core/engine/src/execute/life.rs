@@ -204,6 +204,7 @@ impl<'a> Life<'a> {
                     .await?
             }
             Effect::RecordGone => {
+                self.forget_secrets();
                 let evidence = if self.evidence.is_empty() {
                     "never sent".to_owned()
                 } else {
@@ -405,6 +406,18 @@ impl<'a> Life<'a> {
             }
         }
         Ok(Ok(observed))
+    }
+
+    /// What lies in memory for a machine that is gone. It is of no harm there, and goes with its environment at last.
+    fn forget_secrets(&self) {
+        if self.row.class != Class::Machine {
+            return;
+        }
+        let folder = &self.session.camp.secret_folder;
+        let forgotten = folder.forget_machine(&self.row.environment, &self.row.object, self.row.generation);
+        if let Err(error) = forgotten {
+            tracing::debug!(machine = self.row.object, error = %Report(&error), "its secrets are still there");
+        }
     }
 
     async fn unless_stopped<T>(&self, waiting: impl Future<Output = Result<T>>) -> Result<T> {

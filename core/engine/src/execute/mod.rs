@@ -1,5 +1,6 @@
 //! The thin shell: performs effects against providers, store and clock. One executor holds one environment.
 
+mod confide;
 mod control;
 mod dispose;
 mod gate;

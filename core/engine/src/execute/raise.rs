@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::confide;
 use super::dispose::lower_one;
 use super::gate::Gate;
 use super::life::{Goal, Life, Lived, Wanted};
@@ -216,11 +217,12 @@ impl Raising<'_> {
     }
 
     /// What a machine is to become, with what is known of those that it speaks of: they are ready by now.
-    fn wanted<'b>(&'b self, machine: &'b Machine) -> Wanted<'b> {
+    pub(super) fn wanted<'b>(&'b self, machine: &'b Machine) -> Wanted<'b> {
         let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
         let of = |name: &Name| Some((name.clone(), known.machines.get(name)?.clone()));
         let mut facts = Facts::default();
         facts.machines = machine.after.iter().filter_map(of).collect();
+        facts.secrets = self.session.secrets.values();
         Wanted {
             spec: machine,
             facts,
@@ -317,15 +319,13 @@ impl Raising<'_> {
                     Ok(provider) => provider,
                     Err(error) => return Ok(Brought::Failed(Some(Box::new(row.clone())), error)),
                 };
-                let lived = Life::new(
-                    self.session,
-                    provider,
-                    Some(self.wanted(machine)),
-                    row.clone(),
-                    Goal::Up,
-                )
-                .live()
-                .await?;
+                let wanted = self.wanted(machine);
+                if let Err(error) = confide::put(self.session, machine, row.generation, &wanted.facts) {
+                    return Ok(Brought::Failed(Some(Box::new(row.clone())), error));
+                }
+                let lived = Life::new(self.session, provider, Some(wanted), row.clone(), Goal::Up)
+                    .live()
+                    .await?;
                 match lived.state {
                     State::Gone => self.fresh(machine, lived.row.generation.next(), None).await,
                     _ => Ok(Brought::of(lived)),

@@ -1,7 +1,7 @@
 //! The frozen request for a machine: everything late rendered, the stamp derived, the row ready to be planned.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use encamp_core::{
     Candidate, Class, Create, Error, ErrorKind, Generation, InstanceName, Opened, Provider, Result, SelfExpiry, Site,
@@ -9,6 +9,7 @@ use encamp_core::{
 use encamp_file::spec::{Action, Command, Machine};
 use encamp_file::text::{Facts, Text, Viewer};
 
+use super::confide;
 use super::raise::Raising;
 use crate::identity::{Object, Particulars, freeze, short_hash};
 use crate::journal::{IntentRow, IntentState};
@@ -58,12 +59,14 @@ impl Raising<'_> {
             prepared.body.clone(),
             machine.name.clone(),
         );
-        let bound = {
-            let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
-            let rendered = rendered(machine, kind, &facts).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
-            (request.env, request.late) = (rendered.env, rendered.late);
-            rendered.bound
-        };
+        let known = self.wanted(machine).facts;
+        let mut kept = known.clone();
+        kept.secrets = self.session.secrets.marked();
+        let rendered = rendered(machine, kind, &kept).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
+        (request.env, request.late) = (rendered.env, rendered.late);
+        let bound = rendered.bound;
+        let mount = confide::put(self.session, machine, generation, &known)?;
+        confide::tell(machine, mount, &**provider, &mut request)?;
         request.scope.clone_from(scope);
         request.ports.clone_from(&machine.ports);
         request.aliases = machine.group.iter().map(|(group, _)| group.clone()).collect();

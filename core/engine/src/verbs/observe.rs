@@ -87,7 +87,8 @@ async fn look(camp: &Camp, site: &Site, instance: &InstanceName, rows: &[&Intent
 }
 
 fn wishes(camp: &Camp, spec: &Environment, rows: &[IntentRow]) -> Result<Vec<Wish>> {
-    let facts = recorded_facts(rows);
+    let mut facts = recorded_facts(rows);
+    facts.secrets = std::sync::Arc::new(crate::secrets::mark(&spec.secret_names()));
     spec.machines
         .iter()
         .map(|machine| wish(camp, machine, &facts))

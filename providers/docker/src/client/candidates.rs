@@ -45,6 +45,10 @@ impl Engine {
             summary.push(("image".to_owned(), format!("{image}{digest}")));
         }
         summary.push(("how".to_owned(), how));
+        if !self.reach().publishes() {
+            let text = "not published: the engine is on another host";
+            summary.push(("ports".to_owned(), text.to_owned()));
+        }
         let body = Body { table: json, image_id };
         let mut candidate = Candidate::new(self.site.clone(), body.to_json());
         candidate.scope = items(&table);

@@ -34,8 +34,8 @@ impl Engine {
     /// Finds the socket, negotiates the version and reads who answers.
     pub(crate) async fn connect(cx: &Cx, settings: Settings, ambient: &Ambient) -> Result<Self> {
         let endpoint = Endpoint::choose(&settings, ambient)?;
-        let failed = |failure| translate(failure, Effect::Read, &endpoint.address);
-        let client = endpoint.client().map_err(|native| failed(native.into()))?;
+        let client = endpoint.client()?;
+        let failed = |failure| translate(failure, Effect::Read, &endpoint.place);
         let docker = bounded(cx, client.negotiate_version()).await.map_err(failed)?;
         let version = docker.client_version();
         if (version.major_version, version.minor_version) < OLDEST {
@@ -69,6 +69,13 @@ impl Engine {
             let text = "the addresses of its containers cannot be dialled from here; probes run inside the machines";
             findings.push(Finding::new(Level::Note, text));
         }
+        if !self.reach().publishes() {
+            let text = "it is on another host, so no port of its machines can be dialled from here";
+            let note = Finding::new(Level::Note, text);
+            findings.push(
+                note.help("`publish_address` in the settings of this provider names an address that can be dialled"),
+            );
+        }
         if !self.learnt.shares_files {
             let text = "it does not see the folders of this host, so secrets cannot be mounted from here";
             findings.push(Finding::new(Level::Note, text));
@@ -96,10 +103,11 @@ impl Engine {
         if *site == self.site {
             return Ok(());
         }
-        let text = format!("another daemon answers at {}", self.endpoint.address);
+        let text = format!("another daemon answers at {}", self.endpoint.place.address);
         Err(Error::new(ErrorKind::Unavailable, text)
             .with("expected", site)
             .with("found", &self.site)
+            .with("chosen by", &self.endpoint.place.origin)
             .next_step("point `host` of this provider at the daemon that holds the environment"))
     }
 
@@ -107,6 +115,7 @@ impl Engine {
     pub(crate) fn reach(&self) -> Reach {
         Reach {
             local: self.endpoint.local,
+            host: self.endpoint.host().map(str::to_owned),
             shares_files: self.learnt.shares_files,
             publish_address: self.settings.publish_address,
         }
@@ -136,7 +145,7 @@ impl Engine {
 
     /// A failure as our error.
     pub(crate) fn failed(&self, failure: Failure, effect: Effect) -> Error {
-        translate(failure, effect, &self.endpoint.address)
+        translate(failure, effect, &self.endpoint.place)
     }
 }
 
@@ -158,7 +167,7 @@ async fn site_of(endpoint: &Endpoint, first: &SystemInfo, second: &SystemInfo) -
     } else {
         String::new()
     };
-    engine_site(&endpoint.address, machine_id.trim(), first, second)
+    engine_site(&endpoint.place.address, machine_id.trim(), first, second)
 }
 
 /// Rootless engines and those in a virtual machine have their containers in a network of their own.
@@ -177,5 +186,5 @@ fn addresses_reach(info: &SystemInfo) -> bool {
 
 fn too_old(endpoint: &Endpoint, version: &str) -> Error {
     let why = format!("it speaks version {version} of the interface, and 1.41 (Docker 20.10) is the oldest");
-    no_daemon(&endpoint.address, why).with("version", version)
+    no_daemon(&endpoint.place, why).with("version", version)
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::output::Attendant;
 use super::{Engine, signals};
-use crate::error::{Effect, Failure, translate};
+use crate::error::{Effect, Failure, Place, translate};
 
 /// The variable by which the processes of one command are found again: children inherit it.
 pub(super) const MARK: &str = "ENCAMP_EXEC";
@@ -58,7 +58,7 @@ impl Engine {
         tokio::spawn(Attendant::new(self.docker.clone(), id.clone(), told).attend(output, stdout_end, stderr_end));
         let mut control = Handle {
             docker: self.docker.clone(),
-            endpoint: self.endpoint.address.clone(),
+            place: self.endpoint.place.clone(),
             container,
             id,
             mark,
@@ -107,7 +107,7 @@ fn fresh_mark() -> Result<String> {
 /// A running command.
 struct Handle {
     docker: bollard::Docker,
-    endpoint: String,
+    place: Place,
     container: String,
     id: String,
     mark: String,
@@ -117,7 +117,7 @@ struct Handle {
 #[async_trait]
 impl Control for Handle {
     async fn signal(&mut self, signal: Signal) -> Result<()> {
-        signals::send(&self.docker, &self.endpoint, &self.container, &self.mark, &signal).await
+        signals::send(&self.docker, &self.place, &self.container, &self.mark, &signal).await
     }
 
     async fn resize(&mut self, size: Size) -> Result<()> {
@@ -137,7 +137,7 @@ impl Control for Handle {
             }
         });
         let resized = resized.await.unwrap_or(Err(Failure::Deadline));
-        resized.map_err(|failure| translate(failure, Effect::Read, &self.endpoint))
+        resized.map_err(|failure| translate(failure, Effect::Read, &self.place))
     }
 
     async fn wait(&mut self) -> Result<Exit> {

@@ -52,7 +52,14 @@ impl Engine {
         match outcome.unwrap_or(Err(Failure::Deadline)) {
             Ok(()) => {}
             Err(failure @ (Failure::Deadline | Failure::Cancelled)) => return Err(gave_up(&failure, name)),
-            Err(failure) => return Err(image_missing(name, &self.near(cx, &reference).await, failure)),
+            Err(failure) => {
+                return Err(image_missing(
+                    name,
+                    &self.near(cx, &reference).await,
+                    failure,
+                    &self.endpoint.place,
+                ));
+            }
         }
         let here = self.image_here(cx, &reference.to_string(), platform).await?;
         here.ok_or_else(|| {

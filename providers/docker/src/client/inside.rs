@@ -22,7 +22,7 @@ impl Engine {
         if !self.learnt.dials || !request.host.as_deref().is_none_or(itself) {
             return Err(Error::unsupported(Verb::Dial).with("why", "only a container's own address can be dialled"));
         }
-        let seen = observed(&self.own(cx, &request.target).await?, true);
+        let seen = observed(&self.own(cx, &request.target).await?, &self.reach());
         if seen.phase != Phase::Running {
             return Err(unanswered(request, "the machine is not running"));
         }

@@ -169,7 +169,7 @@ impl Engine {
     /// One look at a machine.
     pub(crate) async fn inspect(&self, cx: &Cx, target: &Target) -> Result<Observed> {
         Ok(match self.find(cx, target).await? {
-            Some(container) => observed(&container, self.endpoint.local),
+            Some(container) => observed(&container, &self.reach()),
             None => Observed::new(Phase::Gone, target.id.clone().unwrap_or_default(), Access::None),
         })
     }

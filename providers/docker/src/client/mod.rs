@@ -1,6 +1,7 @@
 //! The only I/O of this crate.
 
 mod candidates;
+mod context;
 mod endpoint;
 mod engine;
 mod exec;
@@ -14,5 +15,6 @@ mod output;
 mod pack;
 mod scope;
 mod signals;
+mod tls;
 
 pub(crate) use engine::Engine;

@@ -12,7 +12,7 @@ use encamp_core::{Error, ErrorKind, Result, Retry, Signal};
 use futures_util::StreamExt;
 
 use super::exec::MARK;
-use crate::error::{Effect, Failure, translate};
+use crate::error::{Effect, Failure, Place, translate};
 
 const SCRIPT: &str = include_str!("signals.sh");
 
@@ -35,14 +35,14 @@ struct Pass {
 }
 
 /// Sends a signal to every process of the command with this mark.
-pub(super) async fn send(docker: &Docker, endpoint: &str, container: &str, mark: &str, signal: &Signal) -> Result<()> {
+pub(super) async fn send(docker: &Docker, place: &Place, container: &str, mark: &str, signal: &Signal) -> Result<()> {
     let mark = format!("{MARK}={mark}");
     let mut users = vec![ROOT.to_owned()];
     let mut asked = 0;
     let mut stubborn = false;
     while let Some(user) = users.get(asked) {
         asked += 1;
-        let Some(pass) = pass(docker, endpoint, container, &mark, signal, user).await? else {
+        let Some(pass) = pass(docker, place, container, &mark, signal, user).await? else {
             return Ok(());
         };
         stubborn |= pass.left > 0;
@@ -54,7 +54,7 @@ pub(super) async fn send(docker: &Docker, endpoint: &str, container: &str, mark:
     }
     if stubborn {
         // What one user could not end another may have.
-        let left = pass(docker, endpoint, container, &mark, signal, ROOT)
+        let left = pass(docker, place, container, &mark, signal, ROOT)
             .await?
             .map_or(0, |pass| pass.left);
         if left > 0 {
@@ -68,7 +68,7 @@ pub(super) async fn send(docker: &Docker, endpoint: &str, container: &str, mark:
 /// One pass as one user; none where the machine does not run, so that there is nothing to signal.
 async fn pass(
     docker: &Docker,
-    endpoint: &str,
+    place: &Place,
     container: &str,
     mark: &str,
     signal: &Signal,
@@ -88,7 +88,7 @@ async fn pass(
         Ok(ran) => ran,
         Err(failure) if failure.status() == Some(404) => return Ok(None),
         Err(failure) if failure.text().contains("is not running") => return Ok(None),
-        Err(failure) => return Err(translate(failure, Effect::Change, endpoint)),
+        Err(failure) => return Err(translate(failure, Effect::Change, place)),
     };
     match (read_pass(&text), code) {
         (Some(pass), _) => Ok(Some(pass)),

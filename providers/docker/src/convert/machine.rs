@@ -1,7 +1,7 @@
 //! A frozen request as the engine takes it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
@@ -16,18 +16,42 @@ use crate::table::{self, Table, Volume, VolumeSource};
 const HARDENED_PIDS: i64 = 1024;
 
 /// Whether and where ports can be published so that the controller dials them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reach {
     /// The engine's host is this one.
     pub(crate) local: bool,
+    /// The name of the engine's host, where its address says it.
+    pub(crate) host: Option<String>,
     /// The engine sees the folders of this host.
     pub(crate) shares_files: bool,
     /// The address of the engine's host.
     pub(crate) publish_address: IpAddr,
 }
 
+impl Reach {
+    /// Whether the controller can dial what is published: not where that is the loopback of another host.
+    pub(crate) fn publishes(&self) -> bool {
+        self.local || !self.publish_address.is_loopback()
+    }
+
+    /// Where the controller dials a port that is bound to an address of the engine's host.
+    pub(crate) fn dialled(&self, bound: &str) -> Option<String> {
+        let address = match bound {
+            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            bound => bound.parse::<IpAddr>().ok()?,
+        };
+        match (self.local, address) {
+            (true, address) if !address.is_unspecified() => Some(address.to_string()),
+            (true, IpAddr::V4(_)) => Some(Ipv4Addr::LOCALHOST.to_string()),
+            (true, IpAddr::V6(_)) => Some(Ipv6Addr::LOCALHOST.to_string()),
+            (false, address) if address.is_unspecified() => self.host.clone(),
+            (false, address) => Some(address.to_string()).filter(|_| !address.is_loopback()),
+        }
+    }
+}
+
 /// The request for one container.
-pub(crate) fn container(create: &Create, reach: Reach) -> Result<ContainerCreateBody> {
+pub(crate) fn container(create: &Create, reach: &Reach) -> Result<ContainerCreateBody> {
     let body = Body::read(&create.body)?;
     let mut filled = body.table;
     let missing = fill_late(&mut filled, &create.late);
@@ -46,6 +70,13 @@ pub(crate) fn container(create: &Create, reach: Reach) -> Result<ContainerCreate
     // Written even where there is none, because an image that was made of a machine hands its labels on.
     let grace = table.stop_grace.map(|grace| grace.to_string()).unwrap_or_default();
     labels.insert(GRACE_LABEL.to_owned(), grace);
+    if let Some(port) = create.ports.iter().find(|port| is_out_of_reach(port, reach)) {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("port `{}` would be published on {} of another host, where nothing here can dial it", port.name, reach.publish_address),
+        )
+        .next_step("say in the settings of this provider on which address ports are published: `publish_address = \"…\"`; or drop `publish`"));
+    }
     let exposed = create.ports.iter().map(port_key).collect::<Vec<_>>();
     Ok(ContainerCreateBody {
         hostname: Some(table.hostname.clone().unwrap_or_else(|| create.name.to_string())),
@@ -73,7 +104,7 @@ pub(crate) fn container(create: &Create, reach: Reach) -> Result<ContainerCreate
     })
 }
 
-fn host_config(create: &Create, table: &Table, reach: Reach) -> Result<HostConfig> {
+fn host_config(create: &Create, table: &Table, reach: &Reach) -> Result<HostConfig> {
     let of_table = table.volumes.iter().map(|volume| mount(create, volume));
     let of_engine = create.mounts.iter().map(|folder| of_controller(folder, reach));
     let mounts = of_table.chain(of_engine).collect::<Result<Vec<_>>>()?;
@@ -174,7 +205,7 @@ fn mount(create: &Create, volume: &Volume) -> Result<Mount> {
 }
 
 /// The settings have no say in these: they are the caller's own, and no file asks for them.
-fn of_controller(folder: &encamp_core::Mount, reach: Reach) -> Result<Mount> {
+fn of_controller(folder: &encamp_core::Mount, reach: &Reach) -> Result<Mount> {
     let invalid = |why| {
         let error = Error::new(ErrorKind::Invalid, why);
         error.with("folder", folder.from.display()).with("at", &folder.to)
@@ -197,12 +228,17 @@ fn port_key(port: &PortSpec) -> String {
     format!("{}/{}", port.port, port.protocol.as_str())
 }
 
-/// Free ports are for the controller, so they make sense on its own host alone.
-fn port_bindings(ports: &[PortSpec], reach: Reach) -> Option<PortMap> {
+/// A port that was asked for by its number, and could be dialled by nobody here.
+fn is_out_of_reach(port: &PortSpec, reach: &Reach) -> bool {
+    port.protocol == Protocol::Tcp && matches!(port.publish, Publish::Fixed(_)) && !reach.publishes()
+}
+
+/// Free ports are for the controller, so they make sense only where it can dial them.
+fn port_bindings(ports: &[PortSpec], reach: &Reach) -> Option<PortMap> {
     let mut bindings = PortMap::new();
     for port in ports.iter().filter(|port| port.protocol == Protocol::Tcp) {
         let host_port = match port.publish {
-            Publish::Free if reach.local => String::new(),
+            Publish::Free if reach.publishes() => String::new(),
             Publish::Fixed(number) => number.to_string(),
             Publish::Free | Publish::Inside => continue,
         };
@@ -221,8 +257,6 @@ fn port_bindings(ports: &[PortSpec], reach: Reach) -> Option<PortMap> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use encamp_core::{Key, Labels, Name, Opened, Site, Stamp, Token, late_marker};
     use serde_json::json;
 
@@ -230,6 +264,7 @@ mod tests {
 
     const LOCAL: Reach = Reach {
         local: true,
+        host: None,
         shares_files: true,
         publish_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
@@ -249,7 +284,7 @@ mod tests {
         create
             .scope
             .insert("net".into(), Opened::new("n1", json!({ "network": "ec-net" })));
-        let body = container(&create, LOCAL).unwrap();
+        let body = container(&create, &LOCAL).unwrap();
         assert_eq!(body.hostname.as_deref(), Some("db"));
         assert_eq!(body.image.as_deref(), Some("sha256:aa"));
         assert_eq!(body.env, Some(vec!["A=b=c".to_owned()]));
@@ -276,23 +311,65 @@ mod tests {
             port("c", 82, Publish::Inside, Protocol::Tcp),
             port("d", 83, Publish::Free, Protocol::Udp),
         ];
-        let bindings = port_bindings(&ports, LOCAL).unwrap();
+        let bindings = port_bindings(&ports, &LOCAL).unwrap();
         let mut keys: Vec<_> = bindings.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["80/tcp", "81/tcp"]);
         let free = &bindings["80/tcp"].as_ref().unwrap()[0];
         assert_eq!(free.host_ip.as_deref(), Some("127.0.0.1"));
         assert_eq!(free.host_port.as_deref(), Some(""));
-        let far = Reach { local: false, ..LOCAL };
-        assert_eq!(port_bindings(&ports, far).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn of_another_host_only_what_can_be_dialled_is_published() {
+        let far = Reach {
+            local: false,
+            host: Some("lab".into()),
+            ..LOCAL
+        };
+        let mut create = create(&json!({ "image": "a" }));
+        create.ports = vec![PortSpec::new(Name::new("a").unwrap(), 80)];
+        let bindings = |create: &Create, reach: &Reach| {
+            let body = container(create, reach).unwrap();
+            body.host_config.unwrap().port_bindings.unwrap_or_default()
+        };
+        assert!(bindings(&create, &far).is_empty());
+        let open = Reach {
+            publish_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ..far.clone()
+        };
+        assert_eq!(bindings(&create, &open).len(), 1);
+        create.ports[0].publish = Publish::Fixed(8080);
+        let error = container(&create, &far).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.hint().unwrap().contains("publish_address"));
+        assert_eq!(bindings(&create, &open).len(), 1);
+
+        let dialled = [
+            ("0.0.0.0", Some("lab")),
+            ("127.0.0.1", None),
+            ("10.0.0.5", Some("10.0.0.5")),
+            ("", Some("lab")),
+        ];
+        for (bound, host) in dialled {
+            assert_eq!(far.dialled(bound).as_deref(), host, "{bound}");
+        }
+        for (bound, host) in [
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "::1"),
+            ("", "127.0.0.1"),
+            ("10.0.0.5", "10.0.0.5"),
+        ] {
+            assert_eq!(LOCAL.dialled(bound).as_deref(), Some(host), "{bound}");
+        }
     }
 
     #[test]
     fn late_leaves_must_be_there() {
         let mut create = create(&json!({ "image": "a", "command": ["x", late_marker("m")] }));
-        assert_eq!(container(&create, LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(container(&create, &LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
         create.late.insert("/command/1".into(), json!(["y", "z"]));
-        let body = container(&create, LOCAL).unwrap();
+        let body = container(&create, &LOCAL).unwrap();
         assert_eq!(body.cmd, Some(vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]));
     }
 
@@ -303,11 +380,11 @@ mod tests {
             "stop_grace": "1500ms", "tmpfs": ["/run:size=1m", "/t"], "ulimits": { "nofile": 9 },
             "volumes": ["data:/d:ro"], "entrypoint": "run", "sysctls": { "net.core.somaxconn": "9" },
         }));
-        assert_eq!(container(&create, LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(container(&create, &LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
         create
             .scope
             .insert("vol-data".into(), Opened::new("ec-v", json!({ "volume": "ec-v" })));
-        let body = container(&create, LOCAL).unwrap();
+        let body = container(&create, &LOCAL).unwrap();
         assert_eq!(body.stop_timeout, Some(2));
         assert_eq!(body.labels.unwrap()[GRACE_LABEL], "1500ms");
         assert_eq!(body.entrypoint.unwrap(), ["sh", "-c", "run"]);
@@ -328,7 +405,7 @@ mod tests {
         create
             .mounts
             .push(encamp_core::Mount::read_only("/run/x", "/run/encamp/secrets"));
-        let mounts = container(&create, LOCAL).unwrap().host_config.unwrap().mounts.unwrap();
+        let mounts = container(&create, &LOCAL).unwrap().host_config.unwrap().mounts.unwrap();
         let mount = &mounts[0];
         assert_eq!((mount.typ, mount.read_only), (Some(MountType::BIND), Some(true)));
         assert_eq!(mount.target.as_deref(), Some("/run/encamp/secrets"));
@@ -336,15 +413,15 @@ mod tests {
             shares_files: false,
             ..LOCAL
         };
-        assert_eq!(container(&create, far).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(container(&create, &far).unwrap_err().kind(), ErrorKind::Invalid);
         create.mounts[0].from = "relative".into();
-        assert_eq!(container(&create, LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(container(&create, &LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]
     fn an_unprepared_candidate_is_refused() {
         let mut create = create(&json!({ "image": "a" }));
         create.body["image_id"] = Value::Null;
-        assert_eq!(container(&create, LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(container(&create, &LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
     }
 }

@@ -10,7 +10,7 @@ use bollard::models::{
 use encamp_core::{Access, Addr, AddrScope, Class, Exit, Found, Health, Labels, Observed, Phase, Published, Site};
 use sha2::{Digest, Sha256};
 
-use super::{GRACE_LABEL, SNAPSHOT_REPOSITORY};
+use super::{GRACE_LABEL, Reach, SNAPSHOT_REPOSITORY};
 use crate::table::Span;
 
 /// The name and the labels that a container carries.
@@ -79,7 +79,7 @@ fn exit_of(code: Option<i64>) -> Exit {
 }
 
 /// One look at a container.
-pub(crate) fn observed(container: &ContainerInspectResponse, local: bool) -> Observed {
+pub(crate) fn observed(container: &ContainerInspectResponse, reach: &Reach) -> Observed {
     let (phase, why) = container.state.as_ref().map_or((Phase::Starting, None), phase_of);
     let id = container.id.clone().unwrap_or_default();
     let mut observed = Observed::new(phase, id, Access::Native);
@@ -87,7 +87,7 @@ pub(crate) fn observed(container: &ContainerInspectResponse, local: bool) -> Obs
     observed.health = container.state.as_ref().and_then(health_of);
     if let Some(settings) = &container.network_settings {
         observed.addrs = addrs(settings);
-        observed.ports = ports(settings, local);
+        observed.ports = ports(settings, reach);
     }
     observed
 }
@@ -105,8 +105,9 @@ fn addrs(settings: &NetworkSettings) -> Vec<Addr> {
         .collect()
 }
 
-/// A port may be published on several addresses; the first by its text is taken, so that every look says the same.
-fn ports(settings: &NetworkSettings, local: bool) -> Vec<Published> {
+/// A port may be published on several addresses; of those that can be dialled the first by its text is taken, so that
+/// every look says the same.
+fn ports(settings: &NetworkSettings, reach: &Reach) -> Vec<Published> {
     let mut ports: Vec<_> = settings
         .ports
         .iter()
@@ -118,25 +119,17 @@ fn ports(settings: &NetworkSettings, local: bool) -> Vec<Published> {
                 .flatten()
                 .filter_map(|binding| {
                     let host_port: u16 = binding.host_port.as_ref()?.parse().ok()?;
-                    Some((binding.host_ip.clone().unwrap_or_default(), host_port))
+                    let host = reach.dialled(binding.host_ip.as_deref().unwrap_or_default())?;
+                    Some((host, host_port))
                 })
                 .collect();
             bindings.sort_unstable();
             let (host, host_port) = bindings.into_iter().next()?;
-            Some(Published::new(port, dialled(host, local), host_port))
+            Some(Published::new(port, host, host_port))
         })
         .collect();
     ports.sort_by_key(|published| published.port);
     ports
-}
-
-/// An address to bind to is not always one to dial.
-fn dialled(host: String, local: bool) -> String {
-    match host.as_str() {
-        "" | "0.0.0.0" if local => "127.0.0.1".to_owned(),
-        "::" if local => "::1".to_owned(),
-        _ => host,
-    }
 }
 
 /// A line of a listing of containers.
@@ -239,7 +232,7 @@ mod tests {
         let table = [
             (state(Status::CREATED, 0, false), Phase::Held, None),
             (state(Status::RUNNING, 0, false), Phase::Running, None),
-            (state(Status::PAUSED, 0, false), Phase::Running, Some("paused")),
+            (state(Status::PAUSED, 0, false), Phase::Paused, None),
             (state(Status::RESTARTING, 0, false), Phase::Starting, None),
             (state(Status::EXITED, 3, false), Phase::Exited(Exit::Code(3)), None),
             (
@@ -293,8 +286,21 @@ mod tests {
             )])),
             ..NetworkSettings::default()
         };
-        assert_eq!(ports(&settings, true), [Published::new(80, "127.0.0.1", 9)]);
-        assert_eq!(ports(&settings, false), [Published::new(80, "0.0.0.0", 9)]);
+        let reach = |local, host: Option<&str>| Reach {
+            local,
+            host: host.map(str::to_owned),
+            shares_files: false,
+            publish_address: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        assert_eq!(
+            ports(&settings, &reach(true, None)),
+            [Published::new(80, "127.0.0.1", 9)]
+        );
+        assert_eq!(
+            ports(&settings, &reach(false, Some("lab"))),
+            [Published::new(80, "lab", 9)]
+        );
+        assert_eq!(ports(&settings, &reach(false, None)), []);
         assert_eq!(addrs(&settings), [Addr::new("172.18.0.2", AddrScope::Scope)]);
     }
 

@@ -48,8 +48,13 @@ fn random_id(length: usize) -> String {
 
 /// A provider with these settings.
 pub(crate) async fn connect(settings: Value) -> Result<Arc<dyn Provider>, Error> {
+    connect_in(settings, Ambient::none()).await
+}
+
+/// A provider with these settings in such a process.
+pub(crate) async fn connect_in(settings: Value, ambient: Ambient) -> Result<Arc<dyn Provider>, Error> {
     let name = InstanceName::new("docker").unwrap();
-    kind().connect(&cx(), name, settings, Ambient::none()).await
+    kind().connect(&cx(), name, settings, ambient).await
 }
 
 impl Bed {
@@ -61,6 +66,11 @@ impl Bed {
         let provider = connect(settings).await.unwrap_or_else(|error| {
             panic!("{error}: install and start one with `tests/run --install`, or `apt-get install -y docker.io && dockerd`")
         });
+        Self::around(provider).await
+    }
+
+    /// A bed of a provider that is connected to the default daemon, whichever way.
+    pub(crate) async fn around(provider: Arc<dyn Provider>) -> Self {
         let raw = Docker::connect_with_unix(SOCKET, 120, API_DEFAULT_VERSION).unwrap();
         import(&raw).await;
         Self {

@@ -4,6 +4,7 @@
 
 mod absent;
 mod bed;
+mod endpoint;
 mod execs;
 mod files;
 mod images;
