@@ -169,7 +169,9 @@ fn read(root: &Table, file: u32, given: Option<&Table>, load: &Load<'_>, cx: &mu
     let stages = stages::read(root, cx);
     let outputs = outputs::read(root, cx);
     let machines = depends::order(described, cx);
-    let folder = load.path.parent().unwrap_or(Path::new(""));
+    // A file that was named without a folder lies in this one, which has a name: nothing can be run in "".
+    let folder = load.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     let mut environment = Environment::new(name?, ttl.unwrap_or(Some(Environment::TTL))?, machines, folder);
     environment.stages = stages;
     environment.outputs = outputs;

@@ -44,6 +44,8 @@ struct Packing {
     mode: Mode,
     ids: Option<Ids>,
     entries: usize,
+    /// Of what comes next, in seconds since 1970.
+    mtime: u64,
 }
 
 /// One file under a name.
@@ -52,6 +54,7 @@ pub(super) async fn of_path(path: &Path, name: &str, mode: Mode, ids: Option<Ids
     packed(mode, ids, move |packing| {
         let file = File::open(&path).map_err(unreadable(&path))?;
         let metadata = file.metadata().map_err(unreadable(&path))?;
+        packing.mtime = mtime(&metadata);
         packing.file(Path::new(&name), file, metadata.len(), is_executable(&metadata))
     })
     .await
@@ -61,7 +64,9 @@ pub(super) async fn of_path(path: &Path, name: &str, mode: Mode, ids: Option<Ids
 pub(super) async fn of_text(text: String, name: &str, like: &Path, mode: Mode, ids: Option<Ids>) -> Result<BoxRead> {
     let (name, like) = (name.to_owned(), like.to_owned());
     packed(mode, ids, move |packing| {
-        let executable = fs::metadata(&like).is_ok_and(|metadata| is_executable(&metadata));
+        let like = fs::metadata(&like);
+        let executable = like.as_ref().is_ok_and(is_executable);
+        packing.mtime = like.as_ref().map_or(0, mtime);
         packing.file(Path::new(&name), text.as_bytes(), text.len() as u64, executable)
     })
     .await
@@ -100,6 +105,7 @@ async fn packed(
             mode,
             ids,
             entries: 0,
+            mtime: 0,
         };
         pack(&mut packing)?;
         let mut spool = packing.tar.into_inner().map_err(spooling)?;
@@ -125,6 +131,11 @@ fn is_executable(metadata: &fs::Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
+fn mtime(metadata: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    u64::try_from(metadata.mtime()).unwrap_or(0)
+}
+
 impl Packing {
     fn header(&mut self, kind: EntryType, size: u64, mode: u32) -> Result<Header> {
         self.entries += 1;
@@ -139,6 +150,7 @@ impl Packing {
         header.set_size(size);
         header.set_mode(mode);
         let ids = self.ids.unwrap_or(Ids { uid: 0, gid: 0 });
+        header.set_mtime(self.mtime);
         header.set_uid(ids.uid);
         header.set_gid(ids.gid);
         Ok(header)
@@ -154,6 +166,7 @@ impl Packing {
 
     fn path(&mut self, path: &Path, name: &Path) -> Result<()> {
         let metadata = fs::symlink_metadata(path).map_err(unreadable(path))?;
+        self.mtime = mtime(&metadata);
         if metadata.is_dir() {
             let mut header = self.header(EntryType::Directory, 0, 0o755)?;
             self.tar.append_data(&mut header, name, io::empty()).map_err(spooling)?;
@@ -222,6 +235,7 @@ impl Packing {
             left = left
                 .checked_sub(size)
                 .ok_or_else(|| Error::new(ErrorKind::Quota, format!("{url} unpacks to more than {UNPACKED} bytes")))?;
+            self.mtime = entry.header().mtime().unwrap_or(0);
             let executable = entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0);
             if kind.is_dir() {
                 let mut header = self.header(EntryType::Directory, 0, 0o755)?;

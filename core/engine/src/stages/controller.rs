@@ -31,7 +31,9 @@ fn line(action: &Action, facts: &Facts) -> Result<Line, String> {
         Action::Run(command) => command::line(command, facts, &Viewer::Controller),
         Action::Script(script) => {
             let arguments = command::arguments(&script.args, facts, &Viewer::Controller)?;
-            let file = script.file.display().to_string();
+            // Absolute, or a bare name would be looked for in PATH.
+            let file = std::path::absolute(&script.file).map_err(|e| format!("{}: {e}", script.file.display()))?;
+            let file = file.display().to_string();
             Ok(Line {
                 argv: std::iter::once(file).chain(arguments).collect(),
                 input: None,
