@@ -1,5 +1,6 @@
 //! The engine of template files: the whole of Jinja, but nothing from outside the environment file.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -17,11 +18,11 @@ use crate::template_file::Inner;
 use crate::text::{self, Facts, RenderError, Viewer};
 
 /// The work and the bytes that one template may cost: a list of 10,000 machines, a few values of each.
-const FUEL: u64 = 4_000_000;
+const FUEL: u64 = 1_000_000;
 
 /// No loader, no file, no variable of the process: only what the root object knows. `include`, `import` and `extends`
 /// are not compiled in at all.
-pub(crate) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_fuel(Some(FUEL));
@@ -57,18 +58,52 @@ impl Object for Page {
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) text: Result<String, Error>,
+    /// The work that it took.
+    pub(crate) fuel: u64,
     pub(crate) record: Record,
 }
 
-/// Renders a template with its variables.
-pub(crate) fn evaluate(source: &str, vars: &Json, ctx: Ctx) -> Rendered {
-    let ctx = Arc::new(ctx);
-    let root = Arc::new(Root(Arc::clone(&ctx)));
-    let vars = expr::from_json(vars);
-    let template = ENGINE.template_from_str(source);
-    let text = template.and_then(|template| template.render(Value::from_object(Page { root, vars })));
-    let record = std::mem::take(&mut *ctx.record());
-    Rendered { text, record }
+/// A template that has been read.
+pub(crate) struct Compiled {
+    pub(crate) source: String,
+    /// With this one template in it.
+    engine: Environment<'static>,
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Compiled").field(&self.source.len()).finish()
+    }
+}
+
+impl Compiled {
+    const NAME: &str = "template";
+
+    pub(crate) fn new(source: &str) -> Result<Self, Error> {
+        let mut engine = ENGINE.clone();
+        engine.add_template_owned(Self::NAME, source.to_owned())?;
+        let source = source.to_owned();
+        Ok(Self { source, engine })
+    }
+
+    /// Renders it with its variables.
+    pub(crate) fn evaluate(&self, vars: &Json, ctx: Ctx) -> Rendered {
+        let ctx = Arc::new(ctx);
+        let root = Arc::new(Root(Arc::clone(&ctx)));
+        let vars = expr::from_json(vars);
+        let page = Value::from_object(Page { root, vars });
+        let captured = self.engine.get_template(Self::NAME);
+        let captured = captured.and_then(|template| template.render_captured(page));
+        let levels = captured
+            .as_ref()
+            .ok()
+            .and_then(|captured| captured.state().fuel_levels());
+        Rendered {
+            fuel: levels.map_or(FUEL, |(consumed, _)| consumed),
+            text: captured.map(minijinja::Captured::into_output),
+            record: std::mem::take(&mut *ctx.record()),
+        }
+    }
 }
 
 /// The file's content as `viewer` sees it.
@@ -85,13 +120,13 @@ pub(crate) fn render(template: &Inner, facts: &Facts, viewer: &Viewer) -> Result
         facts: Some(facts.declared(&template.needs, viewer)),
         record: Mutex::default(),
     };
-    let Rendered { text, record } = evaluate(&template.source, &vars, ctx);
+    let Rendered { text, record, .. } = template.page.evaluate(&vars, ctx);
     text.map_err(|error| {
         let fault = record
             .fault
             .unwrap_or_else(|| Fault::of_engine(&error, !template.secrets.is_empty()));
-        let file = SourceFile::new(template.file.clone(), template.source.clone());
-        let (line, column) = match range(&error, &template.source) {
+        let file = SourceFile::new(template.file.clone(), template.page.source.clone());
+        let (line, column) = match range(&error, &template.page.source) {
             Some(range) => file.position(range.start),
             None => (u32::try_from(error.line().unwrap_or(1)).unwrap_or(1), 1),
         };

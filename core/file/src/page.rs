@@ -15,7 +15,7 @@ use crate::cx::{Cx, Scope, unknown_filter};
 use crate::diagnose::Diagnostic;
 use crate::files::Referred;
 use crate::hash;
-use crate::jinja::{self, Rendered};
+use crate::jinja::{self, Compiled, Rendered};
 use crate::nearest;
 use crate::objects::Ctx;
 use crate::refs;
@@ -26,6 +26,10 @@ use crate::world::{Target, View};
 
 /// What every template knows.
 pub(crate) const KNOWN: [&str; 5] = ["inputs", "machines", "me", "secret", "stage"];
+/// The work that all templates of a file may cost together.
+const MAX_FUEL: u64 = 10_000_000;
+/// The longest line of a template; the engine counts columns no further.
+const MAX_LINE: usize = 65_000;
 /// What would take in other files.
 const OTHER_FILES: [&str; 4] = ["include", "import", "from", "extends"];
 /// What stands for a variable that is not known yet.
@@ -36,18 +40,24 @@ const NOT_YET: &str = "192.0.2.1";
 pub(crate) struct Pages {
     read: HashMap<PathBuf, Option<Arc<Page>>>,
     checked: HashSet<(u32, Option<usize>)>,
+    /// The work that all templates together took.
+    fuel: u64,
 }
 
 /// A template file.
 #[derive(Debug)]
 struct Page {
     file: u32,
-    source: String,
+    compiled: Arc<Compiled>,
     /// What its expressions and blocks speak of, by place in the file.
     chains: Vec<Chain>,
 }
 
 impl Page {
+    fn source(&self) -> &str {
+        &self.compiled.source
+    }
+
     fn at(&self, range: Range<usize>) -> Span {
         Span::new(self.file, range)
     }
@@ -78,12 +88,12 @@ impl Cx<'_> {
         secrets.extend(texts.iter().flat_map(|text| text.secrets().iter().cloned()));
         let mut late: BTreeSet<Target> = BTreeSet::new();
         let is_open = !texts.is_empty() || page.speaks_of("secret");
-        let Rendered { text, record } = jinja::evaluate(&page.source, &known_now(&tree), self.ctx(scope));
+        let Rendered { text, fuel, record } = page.compiled.evaluate(&known_now(&tree), self.ctx(scope));
         if let Some(fault) = record.fault {
             let at = text
                 .as_ref()
                 .err()
-                .and_then(|error| jinja::range(error, &page.source))
+                .and_then(|error| jinja::range(error, page.source()))
                 .unwrap_or(0..0);
             self.add(Diagnostic::error(fault.code, page.at(at), fault.message).help(fault.help));
             return None;
@@ -96,11 +106,11 @@ impl Cx<'_> {
                 let skeleton = tree.skeleton();
                 let names = skeleton.as_object().into_iter().flat_map(serde_json::Map::keys);
                 let names: Vec<&str> = names.map(String::as_str).collect();
-                self.cannot_be_rendered(&page, &error, step, &names);
+                self.cannot_be_rendered((page.file, page.source()), &error, step, &names);
                 return None;
             }
         };
-        if !self.spend_bytes(rendered.len(), step) {
+        if !self.spend_bytes(rendered.len(), step) || !self.spend_fuel(fuel, step) {
             return None;
         }
         if !record.late.is_empty() {
@@ -119,8 +129,8 @@ impl Cx<'_> {
         needs.extend(targets.iter().flat_map(|target| world.machines(*target)).cloned());
         Some(Template::new(Inner {
             file: referred.path.clone(),
-            digest: digest(&page.source, &rendered, &tree.skeleton()),
-            source: page.source.clone(),
+            digest: digest(page.source(), &rendered, &tree.skeleton()),
+            page: Arc::clone(&page.compiled),
             late: !late.is_empty() || texts.iter().any(crate::text::Text::is_late),
             vars: tree,
             needs,
@@ -128,6 +138,18 @@ impl Cx<'_> {
             world,
             stage: scope.stage.map(str::to_owned),
         }))
+    }
+
+    /// Whether so much more work may be done.
+    fn spend_fuel(&mut self, fuel: u64, at: Span) -> bool {
+        self.pages.fuel = self.pages.fuel.saturating_add(fuel);
+        if self.pages.fuel > MAX_FUEL && !self.exhausted {
+            self.exhausted = true;
+            let message = "the templates of this file take too much work together";
+            let help = "most of it is done once for each member of a group whose templates speak of `me`".to_owned();
+            self.add(Diagnostic::error(codes::COSTLY_EXPRESSION, at, message).help(help));
+        }
+        self.pages.fuel <= MAX_FUEL
     }
 
     fn ctx(&self, scope: Scope<'_>) -> Ctx {
@@ -170,32 +192,35 @@ impl Cx<'_> {
         };
         let file = self.sources.add(referred.path.clone(), source.clone());
         let alive = alive(&source);
-        let mut page = Page {
-            file,
-            source,
-            chains: Vec::new(),
-        };
-        let depth = blocks_deep(&page.source, &alive);
-        let deep = alive
-            .iter()
-            .find(|(range, _)| scan::is_too_deep(&page.source[range.clone()]));
-        if let Some(at) = deep.map(|(range, _)| range.clone()).or(depth) {
+        if source.lines().any(|line| line.len() > MAX_LINE) {
+            let message = format!("a line of the template `{shown}` has more than {MAX_LINE} bytes");
+            self.add(Diagnostic::error(codes::TOO_LARGE, step, message));
+            return None;
+        }
+        let depth = blocks_deep(&source, &alive);
+        let too_deep = |range: &Range<usize>| scan::is_too_deep(&source[range.clone()]);
+        let deep = alive.iter().map(|(range, _)| range.clone()).find(too_deep);
+        if let Some(at) = deep.or(depth) {
             let message = "this is too long or nests too deeply";
-            self.add(Diagnostic::error(codes::TOO_LARGE, page.at(at), message));
+            self.add(Diagnostic::error(codes::TOO_LARGE, Span::new(file, at), message));
             return None;
         }
-        if let Err(error) = jinja::ENGINE.template_from_str(&page.source) {
-            self.cannot_be_rendered(&page, &error, step, &[]);
-            return None;
-        }
+        let compiled = match Compiled::new(&source) {
+            Ok(compiled) => Arc::new(compiled),
+            Err(error) => {
+                self.cannot_be_rendered((file, &source), &error, step, &[]);
+                return None;
+            }
+        };
+        let mut chains = Vec::new();
         for (range, _) in alive {
-            let chains = scan::chains(&page.source[range.clone()]);
-            let known = chains
+            let found = scan::chains(&source[range.clone()]);
+            let known = found
                 .into_iter()
                 .filter(|chain| KNOWN.contains(&chain.root.text.as_str()));
-            page.chains.extend(known.map(|chain| chain.moved(range.start)));
+            chains.extend(known.map(|chain| chain.moved(range.start)));
         }
-        Some(page)
+        Some(Page { file, compiled, chains })
     }
 
     /// Whether what its text speaks of is there; once for all who see the same.
@@ -251,9 +276,9 @@ impl Cx<'_> {
         None
     }
 
-    fn cannot_be_rendered(&mut self, page: &Page, error: &minijinja::Error, step: Span, vars: &[&str]) {
-        let range = jinja::range(error, &page.source).unwrap_or_else(|| self.line(page, error.line()));
-        let marked = page.source.get(range.clone()).unwrap_or_default().trim();
+    fn cannot_be_rendered(&mut self, (file, source): (u32, &str), error: &minijinja::Error, step: Span, vars: &[&str]) {
+        let range = jinja::range(error, source).unwrap_or_else(|| self.line(file, error.line()));
+        let marked = source.get(range.clone()).unwrap_or_default().trim();
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let (code, message) = match error.kind() {
             ErrorKind::OutOfFuel => {
@@ -270,7 +295,7 @@ impl Cx<'_> {
                 (codes::UNKNOWN_VARIABLE, what)
             }
             ErrorKind::UnknownFilter => {
-                let message = unknown_filter(&page.source, Some(range.clone()), &detail);
+                let message = unknown_filter(source, Some(range.clone()), &detail);
                 (codes::UNKNOWN_ATTRIBUTE, message)
             }
             ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
@@ -291,7 +316,7 @@ impl Cx<'_> {
             }
             _ => None,
         };
-        let mut diagnostic = Diagnostic::error(code, page.at(range), message).help(help);
+        let mut diagnostic = Diagnostic::error(code, Span::new(file, range), message).help(help);
         if let Some(place) = self.sources.place(step) {
             diagnostic = diagnostic.note(format!("the step that renders it stands at {place}"));
         }
@@ -299,9 +324,9 @@ impl Cx<'_> {
     }
 
     /// A whole line, where nothing more exact is known.
-    fn line(&self, page: &Page, line: Option<usize>) -> Range<usize> {
+    fn line(&self, file: u32, line: Option<usize>) -> Range<usize> {
         let line = line.unwrap_or(1).saturating_sub(1);
-        self.sources.file(page.file).map_or(0..0, |file| {
+        self.sources.file(file).map_or(0..0, |file| {
             let start = file.line_start(line);
             start..start + file.line(line).len()
         })
@@ -373,18 +398,27 @@ fn end_of_raw(source: &str, from: usize) -> usize {
 /// How deep blocks may lie in each other.
 const MAX_BLOCKS: usize = 48;
 
-/// Where blocks lie too deep in each other for a parser that recurs.
+/// Where blocks lie too deep in each other for a parser that recurs; each `elif` lies in the one before it.
 fn blocks_deep(source: &str, alive: &[(Range<usize>, bool)]) -> Option<Range<usize>> {
+    let mut open: Vec<usize> = Vec::new();
     let mut depth = 0_usize;
     for (range, _) in alive.iter().filter(|(_, block)| *block) {
-        match word(&source[range.clone()]) {
-            "for" | "if" | "macro" | "call" | "filter" | "with" | "set" | "autoescape" | "block" => depth += 1,
-            name if name.starts_with("end") => depth = depth.saturating_sub(1),
+        let inside = &source[range.clone()];
+        match word(inside) {
+            // With a value it has no end.
+            "set" if inside.contains('=') => {}
+            "for" | "if" | "macro" | "call" | "filter" | "with" | "set" | "autoescape" | "block" => {
+                open.push(1);
+                depth += 1;
+            }
+            "elif" => {
+                if let Some(last) = open.last_mut() {
+                    *last += 1;
+                    depth += 1;
+                }
+            }
+            name if name.starts_with("end") => depth -= open.pop().unwrap_or(0),
             _ => {}
-        }
-        // A `set` without an end opens nothing.
-        if word(&source[range.clone()]) == "set" && source[range.clone()].contains('=') {
-            depth = depth.saturating_sub(1);
         }
         if depth > MAX_BLOCKS {
             return Some(range.clone());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use encamp_core::Name;
 
+use crate::jinja::Compiled;
 use crate::text::{Facts, RenderError, Tree, Viewer};
 use crate::world::World;
 
@@ -17,7 +18,7 @@ pub struct Template(Arc<Inner>);
 pub(crate) struct Inner {
     /// On the controller.
     pub(crate) file: PathBuf,
-    pub(crate) source: String,
+    pub(crate) page: Arc<Compiled>,
     /// What it gives as far as that is known while loading, for the hash of a machine.
     pub(crate) digest: String,
     pub(crate) vars: Tree,
@@ -69,7 +70,7 @@ impl Template {
 
     /// The template as the file has it.
     pub fn source(&self) -> &str {
-        &self.0.source
+        &self.0.page.source
     }
 
     /// The variables that the step gives it.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use encamp_file::codes;
 
-use crate::fake::{good, load, wrong};
+use crate::fake::{FULL, Memory, good, load, load_from, wrong};
 
 fn first_code(text: &str) -> &'static str {
     let failure = load(text).expect_err("the file should be refused");
@@ -82,6 +82,7 @@ fn deep_files_are_refused() {
 #[test]
 fn large_files_are_refused() {
     assert_eq!(first_code(&format!("# {}", "x".repeat(1024 * 1024))), "E0112");
+    assert_eq!(first_code(&"a = 1\n".repeat(10 * 1024 * 1024 / 6)), "E0112");
 }
 
 #[test]
@@ -160,4 +161,103 @@ fn one_long_line_is_cut() {
 fn every_code_is_explained() {
     assert!(codes::explanations().len() > 30);
     assert!(codes::explain("E0103").is_some());
+}
+
+#[test]
+fn templates_that_are_bombs_end_quickly() {
+    let deep = |open: &str, close: &str, times: usize| open.repeat(times) + &close.repeat(times);
+    for template in [
+        "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}".to_owned(),
+        "{{ 'a' * 99999999 }}".to_owned(),
+        "{% set ns = namespace(x='aaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"
+            .to_owned(),
+        "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}".to_owned(),
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}".to_owned(),
+        format!("{{{{ {} }}}}", deep("(", ")", 100_000)),
+        format!("{{{{ {} }}}}", deep("[", "]", 20)),
+        format!("{{{{ {}1 }}}}", "not ".repeat(100_000)),
+        format!("{{{{ {}1 }}}}", "1+".repeat(100_000)),
+        deep("{% if 1 %}", "{% endif %}", 100_000),
+        deep("{% for x in [1] %}", "{% endfor %}", 40),
+        deep("{% with a = 1 %}", "{% endwith %}", 100_000),
+        deep("{% filter upper %}", "{% endfilter %}", 100_000),
+        format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(80_000)),
+        "{{".repeat(500_000),
+        "{%".repeat(500_000),
+        "{#".repeat(500_000),
+        "{% raw %}".repeat(100_000),
+        format!("{{{{ '{}' }}}}", "x".repeat(1_000_000)),
+        "{{ me.name }}".repeat(70_000),
+        "{% for i in range(1000) %}{{ machines.web.endpoints('http') | join }}{% endfor %}".to_owned(),
+        "{{ range(1000000) | map('string') | list | sort | join(',') }}".to_owned(),
+    ] {
+        let mut memory = Memory::new(FULL);
+        memory.put("conf/app.conf.j2", &template);
+        // Whether it is refused or cheap enough: it ends.
+        if let Err(failure) = load_from(&memory, |_| {}) {
+            assert!(failure.render(false).len() < 100_000);
+        }
+    }
+    let mut memory = Memory::new(FULL);
+    memory.put("conf/app.conf.j2", &"x".repeat(1024 * 1024 + 1));
+    let failure = load_from(&memory, |_| {}).expect_err("it is too large");
+    assert_eq!(failure.diagnostics()[0].code.as_str(), "E0112");
+}
+
+#[test]
+fn a_template_for_each_of_ten_thousand() {
+    let text = "name = 'x'\n[machines.web]\nprovider = 'lab'\ncount = 10000\nports = { http = 80 }\n\
+                setup = [{ template = 't.j2', to = '/t' }]\n";
+    let mut memory = Memory::new(text);
+    memory.put("t.j2", "I am {{ me.name }}, number {{ me.index }}.\n");
+    assert_eq!(
+        load_from(&memory, |_| {})
+            .expect("it is fine")
+            .environment
+            .machines
+            .len(),
+        10_000
+    );
+    memory.put(
+        "t.j2",
+        "{{ me.name }}{% for m in machines.web %}{{ m.name }}{% endfor %}",
+    );
+    let failure = load_from(&memory, |_| {}).expect_err("a list of all for each is beyond the budget");
+    assert_eq!(failure.diagnostics()[0].code.as_str(), "E0115");
+}
+
+#[test]
+fn more_files_than_a_folder_may_have() {
+    let mut memory =
+        Memory::new("name = 'x'\n[machines.a]\nprovider = 'lab'\nsetup = [{ copy = 'many', to = '/m' }]\n");
+    for index in 0..100_001 {
+        memory.put(&format!("many/{index}"), "");
+    }
+    let failure = load_from(&memory, |_| {}).expect_err("it is too much");
+    assert_eq!(failure.diagnostics()[0].code.as_str(), "E0112");
+    memory.files.remove(std::path::Path::new("env/many/7"));
+    assert!(load_from(&memory, |_| {}).is_ok());
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "it measures and says what came of it"
+)]
+fn a_file_of_five_hundred_lines_is_read_in_a_moment() {
+    let mut text = FULL[..FULL.find("[[stages]]").expect("stages")].to_owned();
+    let machine = "[machines.extraNN]\nprovider = 'docker'\ndocker.image = 'x:{{ inputs.version }}'\nports = { http = 80 }\n\
+                   env = { A = \"{{ machines.db.endpoint('pg') }}\", B = '{{ me.name }}' }\n\
+                   ready = [{ http = 'http', path = '/' }]\n\n";
+    for index in 0..60 {
+        text += &machine.replace("NN", &index.to_string());
+    }
+    assert!(text.lines().count() > 480);
+    let memory = Memory::new(&text);
+    let began = std::time::Instant::now();
+    let loaded = load_from(&memory, |_| {});
+    let took = began.elapsed();
+    assert!(loaded.is_ok(), "{}", loaded.expect_err("it is refused").render(false));
+    println!("{} lines are read and checked in {took:?}", text.lines().count());
 }
