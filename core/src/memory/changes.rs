@@ -186,7 +186,7 @@ impl State {
             .values()
             .filter(|thing| thing.exists() && thing.site == *site && thing.id == id);
         let tree = things.find_map(|thing| match &thing.body {
-            Body::Image(tree) => Some(tree.clone()),
+            Body::Image(tree, _) => Some(tree.clone()),
             _ => None,
         });
         tree.unwrap_or_default()
