@@ -1,5 +1,6 @@
-//! Docker, on the daemon that answers here, with the image that `tests/parts` makes.
+//! Docker, on the daemon that answers here, and Podman's compatible socket, with the image that `tests/parts` makes.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,38 @@ use serde_json::json;
 
 const IMAGE: &str = "busybox:1.35";
 
-pub(crate) struct Docker;
+/// A daemon: one that `tests/parts` brings, and how the kind is told where it is.
+pub(crate) struct Docker {
+    name: &'static str,
+    settings: Value,
+    mend: &'static str,
+}
+
+impl Docker {
+    /// The daemon that answers where Docker's own command line looks.
+    pub(crate) fn engine() -> Self {
+        Self {
+            name: "docker",
+            settings: json!({}),
+            mend: "there is no Docker daemon here; `tests/run --install` installs and starts one",
+        }
+    }
+
+    /// Podman's service, at the socket of its part.
+    pub(crate) fn podman() -> Self {
+        let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts/podman.sock");
+        Self {
+            name: "docker-podman",
+            settings: json!({ "host": format!("unix://{}", socket.display()) }),
+            mend: "Podman's service does not answer; `tests/parts/parts podman up` starts one",
+        }
+    }
+}
 
 #[async_trait]
 impl Factory for Docker {
     fn name(&self) -> &'static str {
-        "docker"
+        self.name
     }
 
     fn kind(&self) -> Arc<dyn Kind> {
@@ -26,14 +53,11 @@ impl Factory for Docker {
         let cx = Cx::within(Duration::from_secs(10));
         let name = InstanceName::new("docker")
             .map_err(|error| Error::new(ErrorKind::Internal, "the instance has no name").caused_by(error))?;
-        let connected = self.kind().connect(&cx, name, json!({}), Ambient::of_process()).await;
-        connected.map_err(|error| {
-            Error::new(
-                error.kind(),
-                "there is no Docker daemon here; `tests/run --install` installs and starts one",
-            )
-            .caused_by(error)
-        })
+        let connected = self
+            .kind()
+            .connect(&cx, name, self.settings.clone(), Ambient::of_process())
+            .await;
+        connected.map_err(|error| Error::new(error.kind(), self.mend).caused_by(error))
     }
 
     fn plain(&self) -> Value {
@@ -58,12 +82,30 @@ impl Factory for Docker {
         Some(json!({ "image": IMAGE, "command": ["sh", "-c", script] }))
     }
 
+    fn health(&self, holds: bool) -> Option<Value> {
+        let test = if holds {
+            "test -d /tmp"
+        } else {
+            "echo no answer; exit 1"
+        };
+        let check = json!({ "test": test, "interval": "500ms", "retries": 1 });
+        Some(json!({ "image": IMAGE, "command": ["sleep", "infinity"], "healthcheck": check }))
+    }
+
     fn echoes(&self, port: u16) -> Option<Value> {
         Some(json!({ "image": IMAGE, "command": ["nc", "-ll", "-p", port.to_string(), "-e", "cat"] }))
     }
 
     fn shares(&self) -> Value {
         json!({ "image": IMAGE, "command": ["sleep", "infinity"], "volumes": ["data:/data"] })
+    }
+
+    fn resolves(&self, name: &str) -> Option<Vec<String>> {
+        Some(["nslookup", name].map(str::to_owned).to_vec())
+    }
+
+    fn shared_folder(&self) -> Option<&str> {
+        Some("/data")
     }
 
     fn user(&self) -> Option<&str> {

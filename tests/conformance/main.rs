@@ -13,7 +13,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let mut factories: Vec<Arc<dyn Factory>> = memory::factories();
     #[cfg(feature = "docker")]
-    factories.push(Arc::new(docker::Docker));
+    factories.extend([docker::Docker::engine(), docker::Docker::podman()].map(|daemon| Arc::new(daemon) as _));
     let trials = factories.iter().flat_map(suite).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -112,6 +112,10 @@ impl Factory for Memory {
         json!({ "image": "any", "volumes": { "data": "/data" } })
     }
 
+    fn shared_folder(&self) -> Option<&str> {
+        Some("/data")
+    }
+
     fn user(&self) -> Option<&str> {
         Some("1000")
     }

@@ -317,6 +317,9 @@ pub struct Image {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The folders of the machine that are not in it: its volumes, and whatever else was mounted.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 impl Image {
@@ -326,6 +329,14 @@ impl Image {
             site,
             id: id.into(),
             name: name.into(),
+            without: Vec::new(),
         }
+    }
+
+    /// The same, which does not hold these folders of its machine.
+    #[must_use]
+    pub fn without(mut self, folders: impl IntoIterator<Item = String>) -> Self {
+        self.without = folders.into_iter().collect();
+        self
     }
 }

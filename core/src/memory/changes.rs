@@ -182,7 +182,7 @@ impl State {
         let things = self.things.of_id(id);
         let mut things = things.filter(|(_, thing)| thing.exists() && thing.site == *site);
         let tree = things.find_map(|(_, thing)| match &thing.body {
-            Body::Image(tree) => Some(tree.clone()),
+            Body::Image(tree, _) => Some(tree.clone()),
             _ => None,
         });
         tree.unwrap_or_default()

@@ -239,6 +239,11 @@ impl Files {
         all
     }
 
+    /// The folders that are not its own.
+    pub(super) fn mounted(&self) -> Vec<String> {
+        self.mounts.iter().map(|(folder, _)| folder.clone()).collect()
+    }
+
     /// The machine's own files, as a snapshot keeps them: without what is mounted.
     pub(super) fn copy(&self) -> Tree {
         lock(&self.own).clone()

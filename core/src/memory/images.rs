@@ -22,15 +22,16 @@ impl State {
             let made = Made {
                 class: Class::Image,
                 request,
-                body: Body::Image(machine.inside.files.copy()),
+                body: Body::Image(machine.inside.files.copy(), machine.inside.files.mounted()),
             };
             self.make(now, deed, place, made)
         };
-        let id = self
-            .things
-            .get(number)
-            .map(|thing| thing.id.clone())
-            .unwrap_or_default();
-        Ok(Image::new(site.clone(), id, a.name.clone()))
+        let thing = self.things.get(number);
+        let id = thing.map(|thing| thing.id.clone()).unwrap_or_default();
+        let without = match thing.map(|thing| &thing.body) {
+            Some(Body::Image(_, without)) => without.clone(),
+            _ => Vec::new(),
+        };
+        Ok(Image::new(site.clone(), id, a.name.clone()).without(without))
     }
 }

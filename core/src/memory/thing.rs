@@ -36,7 +36,8 @@ pub(super) struct Thing {
 pub(super) enum Body {
     Machine(Box<Machine>),
     Item(Volume),
-    Image(Tree),
+    /// The files, and the folders of the machine that are not among them.
+    Image(Tree, Vec<String>),
     /// Nobody's here.
     Foreign,
 }
@@ -118,7 +119,7 @@ impl Thing {
             _ if self.ended_at.is_some() => Phase::Gone,
             _ if self.ending => Phase::Dying,
             Body::Machine(machine) => machine.phase(now),
-            Body::Item(_) | Body::Image(_) | Body::Foreign => Phase::Running,
+            Body::Item(_) | Body::Image(..) | Body::Foreign => Phase::Running,
         }
     }
 

@@ -42,11 +42,16 @@ pub(crate) fn most(changes: u32) -> Capabilities {
 
 /// What was learnt of an engine that makes a difference.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Learnt {
     /// The addresses of its containers can be dialled from here.
     pub(crate) dials: bool,
     /// It sees the folders of this host.
     pub(crate) shares_files: bool,
+    /// Members of one network find each other by name.
+    pub(crate) names: bool,
+    /// It is Podman, which behaves otherwise here and there.
+    pub(crate) podman: bool,
 }
 
 /// What one engine can do.
@@ -56,6 +61,7 @@ pub(crate) fn of(changes: u32, learnt: Learnt) -> Capabilities {
         able.verbs.remove(&Verb::Dial);
     }
     able.mounts = learnt.shares_files;
+    able.scope_names = learnt.names;
     able
 }
 
@@ -65,10 +71,22 @@ mod tests {
 
     #[test]
     fn an_engine_whose_addresses_are_out_of_reach_does_not_dial() {
-        let learnt = |dials, shares_files| of(16, Learnt { dials, shares_files });
-        assert!(learnt(true, false).offers(Verb::Dial));
-        assert!(!learnt(false, true).offers(Verb::Dial));
-        assert!(learnt(false, true).mounts && !learnt(true, false).mounts);
+        let learnt = |dials, shares_files, names| {
+            let podman = false;
+            of(
+                16,
+                Learnt {
+                    dials,
+                    shares_files,
+                    names,
+                    podman,
+                },
+            )
+        };
+        let one = |able: Capabilities| (able.offers(Verb::Dial), able.mounts, able.scope_names);
+        assert_eq!(one(learnt(true, false, false)), (true, false, false));
+        assert_eq!(one(learnt(false, true, false)), (false, true, false));
+        assert_eq!(one(learnt(false, false, true)), (false, false, true));
         assert!(!most(16).offers(Verb::Renew) && !most(16).offers(Verb::Listen));
     }
 }

@@ -31,6 +31,14 @@ impl Failure {
         }
     }
 
+    /// Whether there was an answer that the client cannot read.
+    pub(crate) fn is_not_understood(&self) -> bool {
+        matches!(
+            self,
+            Self::Native(Native::JsonDataError { .. } | Native::JsonSerdeError { .. })
+        )
+    }
+
     /// What the engine said, where it said something.
     pub(crate) fn text(&self) -> &str {
         match self {

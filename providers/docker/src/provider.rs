@@ -72,6 +72,9 @@ impl Provider for Docker {
 
     async fn create(&self, cx: &Cx, _: &Ticket, a: Create) -> Result<Created> {
         self.engine.at(&a.site)?;
+        if let Some(created) = self.engine.mounts_are_there(cx, &a).await? {
+            return Ok(created);
+        }
         let request = container(&a, &self.engine.reach())?;
         self.engine.create(cx, &a.stamp, platform_of(&a.body), request).await
     }

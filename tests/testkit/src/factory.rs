@@ -83,9 +83,19 @@ pub trait Factory: Send + Sync + 'static {
         self.plain()
     }
 
+    /// A folder of that machine which is no part of its images, where there is one.
+    fn shared_folder(&self) -> Option<&str> {
+        None
+    }
+
     /// The command that runs a script of a POSIX shell.
     fn sh(&self, script: &str) -> Vec<String> {
         ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    /// The command in a machine that succeeds where a name leads to an address.
+    fn resolves(&self, _name: &str) -> Option<Vec<String>> {
+        None
     }
 
     /// The number of a user who is not the machine's own.

@@ -9,7 +9,7 @@ use super::{Engine, pack};
 use crate::config::Permission;
 use crate::convert::{Body, items, with_needs};
 use crate::error::short;
-use crate::table::{self, Build, Table, VolumeSource, mounts_socket};
+use crate::table::{self, Build, Table, VolumeSource, is_default_capability, mounts_socket};
 
 impl Engine {
     /// One candidate: the table with the needs added, and the image by its digest where it is here.
@@ -25,7 +25,7 @@ impl Engine {
         let mut table = table::read(&json)?;
         settle_paths(&mut table, &mut json, &request.folder)?;
         self.permit(&table)?;
-        with_needs(&table, &mut json, &request.needs, self.arch.as_deref())?;
+        with_needs(&table, &mut json, &request.needs, &self.offer)?;
         let (image_id, how) = match (&request.image, &table.build) {
             (Some(image), _) => (Some(image.id.clone()), "here".to_owned()),
             (None, Some(build)) => (None, how_built(build)?),
@@ -93,7 +93,7 @@ impl Engine {
             self.settings
                 .require(permission, &format!("the bind mount of `{folder}`"))?;
         }
-        if let Some(cap) = table.cap_add.first() {
+        if let Some(cap) = table.cap_add.iter().find(|cap| !is_default_capability(cap)) {
             self.settings
                 .require(Permission::Privileges, &format!("the capability `{cap}`"))?;
         }

@@ -123,6 +123,11 @@ impl Endpoint {
         self.way == Way::Socket
     }
 
+    /// The path of that socket.
+    pub(crate) fn socket(&self) -> Option<&str> {
+        self.place.address.strip_prefix("unix://").filter(|_| self.is_socket())
+    }
+
     /// The name of the engine's host, where the address says it.
     pub(crate) fn host(&self) -> Option<&str> {
         match &self.way {

@@ -6,9 +6,10 @@ use encamp_core::{Ambient, Cx, Error, ErrorKind, Finding, Level, Result, Site};
 
 use super::endpoint::Endpoint;
 use super::host;
+use super::podman::{has_names, is_podman};
 use crate::capabilities::Learnt;
 use crate::config::Settings;
-use crate::convert::{Reach, engine_site};
+use crate::convert::{Offer, Reach, engine_site};
 use crate::error::{Effect, Failure, no_daemon, translate};
 
 /// The oldest interface that is spoken: Docker 20.10.
@@ -23,8 +24,8 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     /// Its identity.
     pub(crate) site: Site,
-    /// Its architecture, `x86_64`.
-    pub(crate) arch: Option<String>,
+    /// What its host has.
+    pub(crate) offer: Offer,
     /// What else was learnt of it.
     pub(crate) learnt: Learnt,
     pub(super) endpoint: Endpoint,
@@ -41,6 +42,7 @@ impl Engine {
         if (version.major_version, version.minor_version) < OLDEST {
             return Err(too_old(&endpoint, &version.to_string()));
         }
+        let podman = is_podman(&bounded(cx, docker.version()).await.map_err(failed)?);
         // Twice, because an engine that makes up an id at each call has none.
         let (first, second) =
             tokio::try_join!(bounded(cx, docker.info()), bounded(cx, docker.info())).map_err(failed)?;
@@ -48,12 +50,14 @@ impl Engine {
         let learnt = Learnt {
             dials: endpoint.local && addresses_reach(&first),
             shares_files: endpoint.is_socket() && host::ThisHost::read().await.is_host_of(&first),
+            names: !podman || has_names(endpoint.socket()).await,
+            podman,
         };
         Ok(Self {
             docker,
             settings,
             site,
-            arch: first.architecture,
+            offer: offer_of(first),
             learnt,
             endpoint,
         })
@@ -68,6 +72,12 @@ impl Engine {
         if !self.learnt.dials {
             let text = "the addresses of its containers cannot be dialled from here; probes run inside the machines";
             findings.push(Finding::new(Level::Note, text));
+        }
+        if !self.learnt.names {
+            let text = "machines of it do not find each other by name: Podman's networks are CNI's here";
+            let warning = Finding::new(Level::Warning, text);
+            let help = "install netavark and aardvark-dns, and set `network_backend = \"netavark\"` in containers.conf";
+            findings.push(warning.help(help));
         }
         if !self.reach().publishes() {
             let text = "it is on another host, so no port of its machines can be dialled from here";
@@ -182,6 +192,18 @@ fn addresses_reach(info: &SystemInfo) -> bool {
         .as_deref()
         .is_some_and(|system| system.contains("Docker Desktop"));
     cfg!(target_os = "linux") && !rootless && !desktop
+}
+
+fn offer_of(info: SystemInfo) -> Offer {
+    let cpus = info.ncpu.and_then(|cpus| u32::try_from(cpus).ok());
+    Offer {
+        arch: info.architecture,
+        cpus: cpus.filter(|cpus| *cpus > 0).map(f64::from),
+        memory: info
+            .mem_total
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .filter(|bytes| *bytes > 0),
+    }
 }
 
 fn too_old(endpoint: &Endpoint, version: &str) -> Error {

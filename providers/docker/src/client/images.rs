@@ -10,7 +10,9 @@ use encamp_core::{Cx, Error, ErrorKind, Image, Progress, Result, Retry, Snapshot
 use futures_util::StreamExt;
 
 use super::{Engine, pack};
-use crate::convert::{BUILD_REPOSITORY, GRACE_LABEL, REQUEST_LABEL, Reference, SNAPSHOT_REPOSITORY, labels_of};
+use crate::convert::{
+    BUILD_REPOSITORY, GRACE_LABEL, REQUEST_LABEL, Reference, SNAPSHOT_REPOSITORY, labels_of, mounted_in,
+};
 use crate::error::{Effect, Failure, foreign, image_missing};
 use crate::table::{Build, is_image};
 
@@ -142,6 +144,7 @@ impl Engine {
         let machine = self.own(cx, &request.target).await?;
         let key = request.stamp.key.as_str();
         let kept = format!("{SNAPSHOT_REPOSITORY}:{key}");
+        let without = mounted_in(&machine);
         let id = match self.snapshot_there(cx, &request.stamp, &kept).await? {
             Some(id) => id,
             None => self.commit(cx, &request.stamp, machine.id.unwrap_or_default()).await?,
@@ -153,7 +156,7 @@ impl Engine {
         };
         let tagged = self.change(cx, self.docker.tag_image(&kept, Some(options))).await;
         tagged.map_err(|failure| self.failed(failure, Effect::Change))?;
-        Ok(Image::new(self.site.clone(), id, request.name.clone()))
+        Ok(Image::new(self.site.clone(), id, request.name.clone()).without(without))
     }
 
     async fn snapshot_there(&self, cx: &Cx, stamp: &Stamp, kept: &str) -> Result<Option<String>> {
@@ -185,13 +188,28 @@ impl Engine {
             pause: true,
             ..CommitContainerOptions::default()
         };
+        let options = CommitContainerOptions {
+            // Podman reads no labels but those of such lines.
+            changes: self.learnt.podman.then(|| label_lines(&labels)),
+            ..options
+        };
         let config = ContainerConfig {
             labels: Some(labels),
             ..ContainerConfig::default()
         };
         let made = self.change(cx, self.docker.commit_container(options, config)).await;
-        Ok(made.map_err(|failure| self.failed(failure, Effect::Change))?.id)
+        let id = made.map_err(|failure| self.failed(failure, Effect::Change))?.id;
+        // Everywhere else an id says how it was hashed.
+        Ok(if id.contains(':') { id } else { format!("sha256:{id}") })
     }
+}
+
+/// Labels as a Dockerfile has them. None of ours has a quote in it.
+fn label_lines(labels: &HashMap<String, String>) -> String {
+    let lines = labels
+        .iter()
+        .map(|(name, value)| format!("LABEL \"{name}\"=\"{value}\""));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `linux/arm64/v8` fits an image of `linux` and `arm64`.

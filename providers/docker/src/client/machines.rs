@@ -6,15 +6,19 @@ use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, StopContainerOptions,
 };
-use encamp_core::{Access, Created, Cx, Error, ErrorKind, Observed, Phase, Removal, Result, Retry, Stamp, Target};
+use encamp_core::{
+    Access, Create, Created, Cx, Error, ErrorKind, Observed, Phase, Removal, Result, Retry, Stamp, Target,
+};
 
 use super::Engine;
-use crate::convert::{REQUEST_LABEL, grace_of, identity_of, observed, phase_of};
-use crate::error::{Effect, foreign, missing};
+use crate::convert::{REQUEST_LABEL, grace_of, identity_of, observed, phase_of, request_hash};
+use crate::error::{Effect, Failure, foreign, missing};
 
 /// While another call with the same name is being served, its container cannot be looked at yet.
 const RESERVED_PAUSE: Duration = Duration::from_millis(20);
 const RESERVED_LOOKS: u32 = 250;
+/// While a container ends, Podman says nothing that can be used.
+const ENDING_LOOKS: u32 = 250;
 
 impl Engine {
     /// Sends one request under a key; what stands there already is adopted where it is the same request.
@@ -38,9 +42,24 @@ impl Engine {
         let sent = self.change(cx, self.docker.create_container(Some(options), body)).await;
         match sent {
             Ok(made) => Ok(Created::new(made.id, Phase::Held)),
-            Err(failure) if failure.status() == Some(409) => self.adopt(cx, stamp, request.as_deref()).await,
+            Err(failure) if name_is_taken(&failure) => self.adopt(cx, stamp, request.as_deref()).await,
             Err(failure) => Err(self.failed(failure, Effect::Change)),
         }
+    }
+
+    /// Whether the controller's folders are there, which not every engine asks. A request that was sent before and has
+    /// made its machine is answered with that, although they may be gone by now.
+    pub(crate) async fn mounts_are_there(&self, cx: &Cx, create: &Create) -> Result<Option<Created>> {
+        let Some(missing) = create.mounts.iter().find(|mount| !mount.from.is_dir()) else {
+            return Ok(None);
+        };
+        if self.look(cx, create.stamp.key.as_str()).await?.is_some() {
+            let request = request_hash(create)?;
+            return self.adopt(cx, &create.stamp, Some(&request)).await.map(Some);
+        }
+        Err(Error::new(ErrorKind::Invalid, "there is no such folder to mount")
+            .with("folder", missing.from.display())
+            .with("at", &missing.to))
     }
 
     /// The container that holds the key, if it is the one that was asked for.
@@ -89,7 +108,9 @@ impl Engine {
 
     /// Stops a container within `grace`; one that is stopped already is fine.
     pub(crate) async fn stop(&self, cx: &Cx, target: &Target, grace: Duration) -> Result<()> {
-        let id = self.own(cx, target).await?.id.unwrap_or_default();
+        let found = self.own(cx, target).await?;
+        self.wake(cx, &found).await?;
+        let id = found.id.unwrap_or_default();
         self.stop_id(cx, &id, grace).await
     }
 
@@ -114,12 +135,20 @@ impl Engine {
         }
     }
 
+    /// Podman ends no container that is paused.
+    async fn wake(&self, cx: &Cx, container: &ContainerInspectResponse) -> Result<()> {
+        match &container.id {
+            Some(id) if self.learnt.podman && is_paused(container) => self.unpause_id(cx, id).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn kill_id(&self, cx: &Cx, id: &str) -> Result<()> {
         let options = KillContainerOptions {
             signal: "SIGKILL".to_owned(),
         };
         match self.change(cx, self.docker.kill_container(id, Some(options))).await {
-            Err(failure) if failure.status() == Some(409) && failure.text().contains("is not running") => Ok(()),
+            Err(failure) if is_not_running(&failure) => Ok(()),
             sent => sent.map_err(|failure| self.failed(failure, Effect::Change)),
         }
     }
@@ -142,6 +171,7 @@ impl Engine {
         let Some(container) = self.find(cx, target).await? else {
             return Ok(Removal::Gone);
         };
+        self.wake(cx, &container).await?;
         let (_, labels) = identity_of(&container);
         let id = container.id.unwrap_or_default();
         let running = container.state.and_then(|state| state.running) == Some(true);
@@ -209,15 +239,36 @@ impl Engine {
     }
 
     async fn look(&self, cx: &Cx, name: &str) -> Result<Option<ContainerInspectResponse>> {
-        let options = None::<bollard::query_parameters::InspectContainerOptions>;
-        match self.read(cx, self.docker.inspect_container(name, options)).await {
-            Ok(container) => Ok(Some(container)),
-            Err(failure) if failure.status() == Some(404) => Ok(None),
-            Err(failure) => Err(self.failed(failure, Effect::Read)),
+        for _ in 0..ENDING_LOOKS {
+            let options = None::<bollard::query_parameters::InspectContainerOptions>;
+            match self.read(cx, self.docker.inspect_container(name, options)).await {
+                Ok(container) => return Ok(Some(container)),
+                Err(failure) if failure.status() == Some(404) => return Ok(None),
+                // Podman has a state of its own between the end of a container and its exit status.
+                Err(failure) if self.learnt.podman && failure.is_not_understood() => {
+                    tokio::time::sleep(RESERVED_PAUSE).await;
+                }
+                Err(failure) => return Err(self.failed(failure, Effect::Read)),
+            }
         }
+        let error = Error::new(
+            ErrorKind::Unavailable,
+            "the machine has ended, and its end is not written down yet",
+        );
+        Err(error.retry(Retry::Safe).with("name", name))
     }
 }
 
 fn is_paused(container: &ContainerInspectResponse) -> bool {
     container.state.as_ref().and_then(|state| state.paused) == Some(true)
+}
+
+/// Docker says so by the status, Podman in words.
+fn name_is_taken(failure: &Failure) -> bool {
+    failure.status() == Some(409) || failure.text().contains("name is already in use")
+}
+
+fn is_not_running(failure: &Failure) -> bool {
+    let text = failure.text();
+    text.contains("is not running") || text.contains("can only kill running containers")
 }

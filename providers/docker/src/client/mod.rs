@@ -13,6 +13,7 @@ mod listing;
 mod machines;
 mod output;
 mod pack;
+mod podman;
 mod scope;
 mod signals;
 mod tls;

@@ -38,33 +38,73 @@ pub(crate) fn platform_of(body: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// What an engine's host has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Offer {
+    /// As Docker or the kernel call it.
+    pub(crate) arch: Option<String>,
+    /// Cores.
+    pub(crate) cpus: Option<f64>,
+    /// Bytes.
+    pub(crate) memory: Option<u64>,
+}
+
 /// Adds to the table what is needed and what it does not say itself, or refuses.
-pub(crate) fn with_needs(table: &Table, json: &mut Value, needs: &Needs, engine_arch: Option<&str>) -> Result<()> {
-    let refuse = |what: &str| {
-        Error::new(ErrorKind::Unsupported, format!("an engine cannot promise {what}"))
+pub(crate) fn with_needs(table: &Table, json: &mut Value, needs: &Needs, offer: &Offer) -> Result<()> {
+    let refuse = |why: String| {
+        Error::new(ErrorKind::Unsupported, why)
             .next_step("drop it from `needs`, or choose another provider for this machine")
     };
     if needs.disk.is_some() {
-        return Err(refuse("disk space"));
+        let why = "machines share the disk of the engine's host, and none of it is kept for one of them";
+        return Err(refuse(why.to_owned()));
     }
     if needs.gpu.is_some_and(|gpus| gpus > 0) {
-        return Err(refuse("a GPU"));
+        return Err(refuse(
+            "machines of this kind get no GPU of the engine's host".to_owned(),
+        ));
     }
-    if needs.os.as_deref().is_some_and(|os| os != "linux") {
-        return Err(refuse("another system than Linux"));
+    if let Some(os) = needs.os.as_deref().filter(|os| *os != "linux") {
+        return Err(refuse(format!("machines of this kind run Linux and not `{os}`")));
     }
-    if let (Some(wanted), Some(has), None) = (needs.arch.as_deref(), engine_arch, &table.platform)
-        && wanted != has
-    {
-        return Err(refuse("this architecture").with("wanted", wanted).with("engine", has));
+    if let (Some(wanted), None) = (needs.arch.as_deref(), &table.platform) {
+        let has = offer.arch.as_deref();
+        if has.is_some_and(|has| docker_arch(has) != docker_arch(wanted)) {
+            let why = "the engine's host has another architecture".to_owned();
+            return Err(refuse(why)
+                .with("wanted", wanted)
+                .with("engine", has.unwrap_or_default()));
+        }
+        // An image may be here for several.
+        json["platform"] = json!(format!("linux/{}", docker_arch(wanted)));
     }
     if let (Some(cpus), None) = (needs.cpu, table.cpus) {
+        if let Some(has) = offer.cpus.filter(|has| cpus > *has) {
+            return Err(refuse(format!(
+                "{cpus} cores are needed, and the engine's host has {has}"
+            )));
+        }
         json["cpus"] = json!(cpus);
     }
     if let (Some(memory), None) = (needs.memory, table.memory) {
+        if let Some(has) = offer.memory.filter(|has| memory > *has) {
+            let (wanted, has) = (ByteSize(memory), ByteSize(has));
+            return Err(refuse(format!(
+                "{wanted} of memory are needed, and the engine's host has {has}"
+            )));
+        }
         json["memory"] = json!(ByteSize(memory).to_string());
     }
     Ok(())
+}
+
+/// The kernel's word for an architecture as Docker has it.
+fn docker_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// The hash of a frozen request. Keys are sorted and what is empty is left out, so that neither the order of a
@@ -143,6 +183,8 @@ mod tests {
         assert_ne!(request_hash(&other).unwrap(), first);
     }
 
+    type Change = fn(&mut Needs);
+
     #[test]
     fn needs_are_mapped_or_refused() {
         let table = Table::image("a");
@@ -150,13 +192,42 @@ mod tests {
         needs.cpu = Some(2.0);
         needs.memory = Some(1 << 30);
         needs.arch = Some("x86_64".into());
+        let offer = |arch: &str| Offer {
+            arch: Some(arch.into()),
+            cpus: Some(2.0),
+            memory: Some(2 << 30),
+        };
+        // Docker says the kernel's word, Podman its own.
+        for arch in ["x86_64", "amd64"] {
+            let mut value = table.to_json();
+            with_needs(&table, &mut value, &needs, &offer(arch)).unwrap();
+            let mapped = json!({ "image": "a", "cpus": 2.0, "memory": "1GiB", "platform": "linux/amd64" });
+            assert_eq!(value, mapped);
+        }
         let mut value = table.to_json();
-        with_needs(&table, &mut value, &needs, Some("x86_64")).unwrap();
-        assert_eq!(value, json!({ "image": "a", "cpus": 2.0, "memory": "1GiB" }));
-        let error = with_needs(&table, &mut value, &needs, Some("aarch64")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        needs.gpu = Some(1);
-        assert!(with_needs(&table, &mut value, &needs, None).is_err());
+        let mut refused = |needs: &Needs, arch: &str| {
+            let error = with_needs(&table, &mut value, needs, &offer(arch)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.hint().is_some());
+            error.message().to_owned()
+        };
+        assert!(refused(&needs, "aarch64").contains("architecture"));
+        let changes: [(Change, &str); 5] = [
+            (|needs| needs.gpu = Some(1), "GPU"),
+            (|needs| needs.disk = Some(1), "disk"),
+            (|needs| needs.os = Some("windows".into()), "`windows`"),
+            (|needs| needs.cpu = Some(3.0), "3 cores"),
+            (|needs| needs.memory = Some(4 << 30), "4GiB"),
+        ];
+        for (change, said) in changes {
+            let mut needs = needs.clone();
+            change(&mut needs);
+            let message = refused(&needs, "x86_64");
+            assert!(message.contains(said), "{message}");
+        }
+        needs.os = Some("linux".into());
+        needs.gpu = Some(0);
+        with_needs(&table, &mut table.to_json(), &needs, &Offer::default()).unwrap();
     }
 
     #[test]
@@ -166,7 +237,7 @@ mod tests {
         let mut needs = Needs::default();
         needs.cpu = Some(2.0);
         let mut value = table.to_json();
-        with_needs(&table, &mut value, &needs, None).unwrap();
+        with_needs(&table, &mut value, &needs, &Offer::default()).unwrap();
         assert_eq!(value["cpus"], json!(0.5));
     }
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
-    PortBinding, PortMap, ResourcesUlimits,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
+    NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
 use encamp_core::{Create, Error, ErrorKind, PortSpec, Protocol, Publish, Result, Value, fill_late};
 
 use super::{Body, GRACE_LABEL, NETWORK_ITEM, REQUEST_LABEL, request_hash};
-use crate::table::{self, Table, Volume, VolumeSource};
+use crate::table::{self, HealthCheck, Span, Table, Volume, VolumeSource};
 
 /// The most processes of a hardened machine that says nothing else.
 const HARDENED_PIDS: i64 = 1024;
@@ -94,6 +94,7 @@ pub(crate) fn container(create: &Create, reach: &Reach) -> Result<ContainerCreat
         image: Some(image),
         working_dir: table.workdir.clone(),
         labels: Some(labels),
+        healthcheck: table.healthcheck.as_ref().map(health_config),
         stop_signal: table.stop_signal.clone(),
         stop_timeout: table.stop_grace.map(|grace| signed(grace.seconds_up())),
         host_config: Some(host_config(create, &table, reach)?),
@@ -128,12 +129,38 @@ fn host_config(create: &Create, table: &Table, reach: &Reach) -> Result<HostConf
         cap_drop: some_list(cap_drop),
         security_opt: table.hardened.then(|| vec!["no-new-privileges".to_owned()]),
         sysctls: (!table.sysctls.is_empty()).then(|| table.sysctls.clone().into_iter().collect()),
-        tmpfs: (!table.tmpfs.is_empty()).then(|| table.tmpfs.iter().map(|folder| tmpfs(folder)).collect()),
+        readonly_rootfs: table.hardened.then_some(true),
+        tmpfs: Some(tmpfs_of(table)).filter(|folders| !folders.is_empty()),
         mounts: some_list(mounts),
         network_mode: network_of(create),
         port_bindings: port_bindings(&create.ports, reach),
         ..HostConfig::default()
     })
+}
+
+fn health_config(check: &HealthCheck) -> HealthConfig {
+    let nanos = |span: Option<Span>| span.map(|span| i64::try_from(span.0.as_nanos()).unwrap_or(i64::MAX));
+    HealthConfig {
+        test: Some(check.to_argv()),
+        interval: nanos(check.interval),
+        timeout: nanos(check.timeout),
+        retries: check.retries.map(i64::from),
+        start_period: nanos(check.start_period),
+        ..HealthConfig::default()
+    }
+}
+
+/// Folders in memory: those of the table, and of a hardened machine those that programs expect to write to.
+fn tmpfs_of(table: &Table) -> HashMap<String, String> {
+    let mut folders: HashMap<_, _> = table.tmpfs.iter().map(|folder| tmpfs(folder)).collect();
+    if table.hardened {
+        for folder in ["/tmp", "/run"] {
+            if table.volumes.iter().all(|volume| volume.path != folder) {
+                folders.entry(folder.to_owned()).or_default();
+            }
+        }
+    }
+    folders
 }
 
 fn some_list<T>(items: impl IntoIterator<Item = T>) -> Option<Vec<T>> {
@@ -394,7 +421,12 @@ mod tests {
             (Some(64 << 20), Some(500_000_000), Some(8))
         );
         assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
-        assert_eq!(host.tmpfs.unwrap()["/run"], "size=1m");
+        let tmpfs = host.tmpfs.unwrap();
+        assert_eq!(
+            (tmpfs["/run"].as_str(), tmpfs["/tmp"].as_str(), tmpfs.len()),
+            ("size=1m", "", 3)
+        );
+        assert_eq!(host.readonly_rootfs, Some(true));
         let mount = &host.mounts.unwrap()[0];
         assert_eq!((mount.source.as_deref(), mount.read_only), (Some("ec-v"), Some(true)));
     }
@@ -416,6 +448,24 @@ mod tests {
         assert_eq!(container(&create, &far).unwrap_err().kind(), ErrorKind::Invalid);
         create.mounts[0].from = "relative".into();
         assert_eq!(container(&create, &LOCAL).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_health_check_stands_beside_the_images_own() {
+        let health = |check: Value| {
+            let create = create(&json!({ "image": "a", "healthcheck": check }));
+            container(&create, &LOCAL).unwrap().healthcheck.unwrap()
+        };
+        let whole = health(json!({ "test": "probe", "interval": "1s", "timeout": "500ms", "retries": 2 }));
+        assert_eq!(whole.test.unwrap(), ["CMD-SHELL", "probe"]);
+        assert_eq!(
+            (whole.interval, whole.timeout, whole.retries, whole.start_period),
+            (Some(1_000_000_000), Some(500_000_000), Some(2), None)
+        );
+        assert_eq!(health(json!({ "test": ["a", "b"] })).test.unwrap(), ["CMD", "a", "b"]);
+        assert_eq!(health(json!({ "interval": "1s" })).test.unwrap(), Vec::<String>::new());
+        let create = create(&json!({ "image": "a" }));
+        assert!(container(&create, &LOCAL).unwrap().healthcheck.is_none());
     }
 
     #[test]

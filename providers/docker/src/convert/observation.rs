@@ -20,6 +20,20 @@ pub(crate) fn identity_of(container: &ContainerInspectResponse) -> (&str, Labels
     (name.trim_start_matches('/'), labels_of(labels))
 }
 
+/// The folders of a container that are not its own file system, and so are in no image of it.
+pub(crate) fn mounted_in(container: &ContainerInspectResponse) -> Vec<String> {
+    let mounts = container.mounts.iter().flatten();
+    let mounts = mounts.filter_map(|mount| mount.destination.clone());
+    let tmpfs = container
+        .host_config
+        .iter()
+        .flat_map(|host| host.tmpfs.iter().flatten());
+    let mut folders: Vec<_> = mounts.chain(tmpfs.map(|(folder, _)| folder.clone())).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders
+}
+
 /// Labels in order.
 pub(crate) fn labels_of(labels: Option<&HashMap<String, String>>) -> Labels {
     labels

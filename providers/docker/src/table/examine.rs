@@ -3,10 +3,10 @@
 use encamp_core::{Error, ErrorKind, Name, Problem, Result, Value, late_pointers};
 use serde_json::json;
 
-use super::{Table, VolumeSource};
+use super::{HealthCheck, Table, VolumeSource};
 
 /// Leaves of these keys may be known only later.
-const LATE_KEYS: [&str; 2] = ["/command", "/entrypoint"];
+const LATE_KEYS: [&str; 3] = ["/command", "/entrypoint", "/healthcheck/test"];
 
 /// Problems beyond the schema. Late leaves hold markers.
 pub(crate) fn examine(table: &Value) -> Vec<Problem> {
@@ -15,7 +15,7 @@ pub(crate) fn examine(table: &Value) -> Vec<Problem> {
         if !may_be_late(&pointer) {
             problems.push(
                 Problem::new(pointer, "this must be known before the machine is made")
-                    .help("only `command` and `entrypoint` may depend on other machines; pass it by `env`"),
+                    .help("only `command`, `entrypoint` and `healthcheck.test` may depend on other machines; pass it by `env`"),
             );
         }
     }
@@ -136,6 +136,7 @@ fn beyond_types(table: &Table) -> Vec<Problem> {
     if table.memory.is_some_and(|memory| memory.0 < 6 << 20) {
         problems.push(Problem::new("/memory", "the engine gives no machine less than 6MiB"));
     }
+    problems.extend(table.healthcheck.iter().flat_map(of_health));
     if let Some(subnet) = table.subnet.as_ref().filter(|subnet| !is_subnet(subnet)) {
         problems.push(
             Problem::new("/subnet", format!("`{subnet}` is no range of addresses")).help("write \"10.77.0.0/24\""),
@@ -143,6 +144,28 @@ fn beyond_types(table: &Table) -> Vec<Problem> {
     }
     if let Some(name) = table.hostname.as_ref().filter(|name| !is_hostname(name)) {
         problems.push(Problem::new("/hostname", format!("`{name}` is no host name")));
+    }
+    problems
+}
+
+/// The engine takes a nought for "as the image says".
+fn of_health(check: &HealthCheck) -> Vec<Problem> {
+    let at = |key: &str, text: &str| Problem::new(format!("/healthcheck/{key}"), text);
+    let spans = [
+        ("interval", check.interval),
+        ("timeout", check.timeout),
+        ("start_period", check.start_period),
+    ];
+    let mut problems: Vec<_> = spans
+        .into_iter()
+        .filter(|(_, span)| span.is_some_and(|span| span.0.is_zero()))
+        .map(|(key, _)| at(key, "it must be at least 1ms"))
+        .collect();
+    if check.retries == Some(0) {
+        problems.push(at("retries", "it must be at least 1"));
+    }
+    if check.test.as_ref().is_some_and(|test| test.to_argv().is_empty()) {
+        problems.push(at("test", "it has no words"));
     }
     problems
 }
@@ -171,6 +194,31 @@ fn is_hostname(text: &str) -> bool {
     text.split('.').all(|part| {
         Name::new(part.to_ascii_lowercase()).is_ok() || part.bytes().next().is_some_and(|b| b.is_ascii_digit())
     })
+}
+
+/// What the engine gives a machine that asks for nothing. To ask for one of them gives nothing more, save to a machine
+/// that was hardened.
+const DEFAULT_CAPABILITIES: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// Whether a capability is one that every machine has, unless it is taken away.
+pub(crate) fn is_default_capability(cap: &str) -> bool {
+    let upper = cap.to_ascii_uppercase();
+    DEFAULT_CAPABILITIES.contains(&upper.strip_prefix("CAP_").unwrap_or(&upper))
 }
 
 /// Whether a table mounts the engine's own socket.
@@ -219,6 +267,31 @@ mod tests {
             places(&json!({ "image": "a", "cpus": 0.0, "tmpfs": ["x"] })),
             ["/tmpfs/0", "/cpus"]
         );
+    }
+
+    #[test]
+    fn a_health_check_says_no_nought() {
+        let check = json!({ "interval": "0s", "retries": 0, "test": [] });
+        assert_eq!(
+            places(&json!({ "image": "a", "healthcheck": check })),
+            ["/healthcheck/interval", "/healthcheck/retries", "/healthcheck/test"]
+        );
+        let check = json!({ "test": ["probe", late_marker("x")], "interval": "1s", "start_period": "500ms" });
+        assert_eq!(places(&json!({ "image": "a", "healthcheck": check })), [""; 0]);
+        assert_eq!(
+            places(&json!({ "image": "a", "healthcheck": { "tries": 1 } })),
+            ["/healthcheck"]
+        );
+    }
+
+    #[test]
+    fn default_capabilities_are_known_by_all_their_names() {
+        for cap in ["CHOWN", "cap_chown", "CAP_NET_RAW"] {
+            assert!(is_default_capability(cap), "{cap}");
+        }
+        for cap in ["SYS_ADMIN", "ALL", "CAP_NET_ADMIN", ""] {
+            assert!(!is_default_capability(cap), "{cap}");
+        }
     }
 
     #[test]

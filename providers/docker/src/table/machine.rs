@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Build, ByteSize, Line, Span, Volume};
+use super::{Build, ByteSize, HealthCheck, Line, Span, Volume};
 
 /// A limit of processes, soft and hard; -1 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Table {
     /// Whether a small init reaps processes that their parents left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
-    /// Kernel capabilities beyond the default; only where the settings allow `privileges`.
+    /// Kernel capabilities; those beyond the engine's default only where the settings allow `privileges`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cap_add: Vec<String>,
     /// Kernel capabilities that it is not to have.
@@ -87,10 +87,17 @@ pub struct Table {
     /// How long its command has to end before it is destroyed; without it, it is killed at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_grace: Option<Span>,
+    /// A health check in the place of the image's own, `{ test = "pg_isready", interval = "1s" }`, for
+    /// `ready = [{ healthcheck = true }]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<HealthCheck>,
     /// The environment's own range of addresses, `10.77.0.0/24`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subnet: Option<String>,
-    /// No capabilities, no new privileges, at most 1024 processes where `pids` says nothing else.
+    /// Less to do harm with: no kernel capabilities but those of `cap_add`, no new privileges (set-user-id programs
+    /// give none), a root file system that can only be read, with `/tmp` and `/run` in memory where `tmpfs` and
+    /// `volumes` put nothing else there, and at most 1024 processes where `pids` says nothing else. What is copied into
+    /// it needs a volume to land in.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hardened: bool,
 }

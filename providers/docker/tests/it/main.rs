@@ -7,6 +7,8 @@ mod bed;
 mod endpoint;
 mod execs;
 mod files;
+mod hardening;
+mod health;
 mod images;
 mod lifecycle;
 mod listing;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use encamp_core::{Capabilities, Class, ErrorKind, Logs, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
+use encamp_core::{Capabilities, Class, ErrorKind, Exit, Image, Logs, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
 
 use super::logs::{at_least, read};
 use super::{exec, labels, stops};
 use crate::bed::{Bed, expect_kind, ticket};
 use crate::promise::{Outcome, Promise, Stop, ensure, promises};
 
-pub(crate) fn promises() -> [Promise; 9] {
+pub(crate) fn promises() -> [Promise; 10] {
     promises!(life {
         a_stopped_machine_starts_again if stops, or "stop",
         files_survive_a_stop if stops_with_commands, or "stop and exec",
@@ -18,6 +18,7 @@ pub(crate) fn promises() -> [Promise; 9] {
         changing_what_is_absent_says_so if stops, or "stop",
         a_stop_or_start_with_another_proof_is_a_conflict if stops_with_labels, or "stop, or labels",
         a_snapshot_carries_the_files if snapshots, or "snapshot and exec",
+        a_snapshot_says_which_folders_it_is_without if snapshots, or "snapshot and exec",
         a_machine_ends_by_itself if expires, or "machines do not end by themselves",
         a_renewed_machine_lives_on if renews, or "renew",
     })
@@ -146,6 +147,14 @@ async fn a_snapshot_carries_the_files(bed: &Bed) -> Outcome {
         image.id,
         again.id
     );
+    let copy = copy_of(bed, image).await?;
+    let output = bed.script(&copy, "cat /carried").await?;
+    ensure!(output.text() == "carried", "a machine of the snapshot has {output:?}");
+    bed.dispose(&copy).await
+}
+
+/// A machine of an image.
+async fn copy_of(bed: &Bed, image: Image) -> Outcome<Target> {
     let mut resolve = Resolve::new(bed.factory.plain());
     resolve.image = Some(image);
     let candidates = bed.provider.resolve(&bed.cx(), resolve).await?;
@@ -154,9 +163,29 @@ async fn a_snapshot_carries_the_files(bed: &Bed) -> Outcome {
     let candidate = bed.provider.prepare(&bed.cx(), candidate).await?;
     let mut request = bed.request("copy", bed.factory.plain()).await?;
     request.body = candidate.body;
-    let copy = bed.raise_request(&bed.stamps.freeze(request)).await?;
-    let output = bed.script(&copy, "cat /carried").await?;
-    ensure!(output.text() == "carried", "a machine of the snapshot has {output:?}");
+    bed.raise_request(&bed.stamps.freeze(request)).await
+}
+
+async fn a_snapshot_says_which_folders_it_is_without(bed: &Bed) -> Outcome {
+    let folder = bed.factory.shared_folder();
+    let folder = folder.ok_or_else(|| Stop::NotOffered("no folder is kept out of images".into()))?;
+    let target = bed.raise("keeper", bed.factory.shares()).await?;
+    bed.script(&target, &format!("echo kept > {folder}/kept")).await?;
+    let stamp = bed.stamps.stamp("picture", Class::Image, 1);
+    let name = format!("encamp-testkit/{}:2", bed.stamps.environment());
+    let image = bed.snapshot(&target, stamp, &name).await?;
+    ensure!(
+        image.without.iter().any(|without| without == folder),
+        "the image says that it is without {:?}, and not {folder}",
+        image.without
+    );
+    tokio::time::sleep(bed.visibility()).await;
+    let copy = copy_of(bed, image).await?;
+    let output = bed.script(&copy, &format!("cat {folder}/kept")).await?;
+    ensure!(
+        output.exit != Exit::Code(0),
+        "what the image is said to be without is in it: {output:?}"
+    );
     bed.dispose(&copy).await
 }
 

@@ -1,16 +1,17 @@
 //! Connections as the machine itself would make them.
 
-use encamp_core::{Capabilities, Dial, ErrorKind, Target, Verb};
+use encamp_core::{Capabilities, Dial, ErrorKind, Exec, Exit, Name, Target, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bed::Bed;
 use crate::promise::{Outcome, Promise, Stop, ensure, promises};
 
-pub(crate) fn promises() -> [Promise; 4] {
+pub(crate) fn promises() -> [Promise; 5] {
     promises!(network {
         a_connection_reaches_what_listens if dials, or "dial",
         a_connection_ends_where_nothing_listens if dials, or "dial",
         a_connection_reaches_a_peer_by_name if dials_names, or "dial, or names in a scope",
+        members_find_each_other_by_name_and_alias if names, or "names in a scope, or exec",
         a_listener_accepts_what_the_machine_dials if listens, or "listen and dial",
     })
 }
@@ -23,8 +24,29 @@ fn dials_names(capabilities: &Capabilities) -> bool {
     dials(capabilities) && capabilities.scope_names
 }
 
+fn names(capabilities: &Capabilities) -> bool {
+    capabilities.scope_names && capabilities.offers(Verb::Exec)
+}
+
 fn listens(capabilities: &Capabilities) -> bool {
     dials(capabilities) && capabilities.offers(Verb::Listen)
+}
+
+async fn members_find_each_other_by_name_and_alias(bed: &Bed) -> Outcome {
+    let mut request = bed.request("web-0", bed.factory.plain()).await?;
+    request.aliases = vec![Name::new("web").map_err(|error| Stop::Broken(error.to_string()))?];
+    bed.raise_request(&bed.stamps.freeze(request)).await?;
+    let asker = bed.raise("asker", bed.factory.plain()).await?;
+    for name in ["web-0", "web", "asker"] {
+        let command = bed.factory.resolves(name);
+        let command = command.ok_or_else(|| Stop::NotOffered("no command that looks names up".into()))?;
+        bed.eventually(&format!("able to find {name}"), || async {
+            let output = bed.run(Exec::new(asker.clone(), command.clone())).await?;
+            Ok((output.exit == Exit::Code(0)).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 const PORT: u16 = 7007;

@@ -36,6 +36,7 @@ pub(crate) enum How {
     PausesDestroy,
     HealthIsMadeUp,
     MountsAreLost,
+    SnapshotsSayNothing,
     RenewalsAreForgotten,
     ExitCodesAreLost,
     SignalsAreLost,
@@ -244,7 +245,11 @@ impl Provider for Breach {
     }
 
     async fn snapshot(&self, cx: &Cx, t: &Ticket, a: Snapshot) -> Result<Image> {
-        self.inner.snapshot(cx, t, a).await
+        let mut image = self.inner.snapshot(cx, t, a).await?;
+        if self.how == How::SnapshotsSayNothing {
+            image.without.clear();
+        }
+        Ok(image)
     }
 
     async fn exec(&self, cx: &Cx, a: Exec) -> Result<Process> {

@@ -82,6 +82,10 @@ impl Factory for Broken {
         json!({ "image": "any", "volumes": { "data": "/data" } })
     }
 
+    fn shared_folder(&self) -> Option<&'static str> {
+        Some("/data")
+    }
+
     fn user(&self) -> Option<&'static str> {
         Some("1000")
     }
@@ -104,7 +108,7 @@ async fn a_provider_without_fault_breaks_nothing() {
 }
 
 /// Each breach, and the promise that it breaks.
-const BREACHES: [(How, &str); 39] = [
+const BREACHES: [(How, &str); 40] = [
     (
         How::CreatesIgnoreTheKey,
         "creation::a_repeated_create_finds_the_same_machine",
@@ -167,6 +171,10 @@ const BREACHES: [(How, &str); 39] = [
     ),
     (How::HealthIsMadeUp, "health::a_health_check_that_fails_is_seen"),
     (How::MountsAreLost, "mounts::a_folder_of_the_controller_is_seen_inside"),
+    (
+        How::SnapshotsSayNothing,
+        "life::a_snapshot_says_which_folders_it_is_without",
+    ),
     (How::RenewalsAreForgotten, "life::a_renewed_machine_lives_on"),
     (How::ExitCodesAreLost, "commands::exit_codes_are_exact"),
     (
