@@ -54,6 +54,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Write an environment file to begin with, for what lies in the folder
+    Init(Init),
     /// Check an environment file, and say everything that is wrong with it
     Validate(OfFile),
     /// Show what `up` would change, and change nothing
@@ -84,6 +86,8 @@ pub(crate) enum Verb {
     Start(Start),
     /// Dispose of everything that is due, on every site that was ever used
     Gc,
+    /// Look at everything that encamp stands on: settings, store, providers, what is due
+    Doctor,
     /// Say what a code such as E0103 means
     Explain(Explain),
     /// Print what makes a shell complete encamp's words: source <(encamp completions bash)
@@ -93,6 +97,7 @@ pub(crate) enum Verb {
 impl Verb {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
+            Self::Init(_) => "init",
             Self::Validate(_) => "validate",
             Self::Plan(_) => "plan",
             Self::Run(_) => "run",
@@ -108,6 +113,7 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Start(_) => "start",
             Self::Gc => "gc",
+            Self::Doctor => "doctor",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
         }
@@ -125,6 +131,13 @@ impl Verb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder [default: this one]
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct OfFile {
     /// The environment file, or a folder with an encamp.toml [default: encamp.toml]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -134,7 +147,7 @@ pub(crate) struct OfFile {
     pub(crate) set: Vec<(String, String)>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) file: OfFile,
@@ -144,6 +157,15 @@ pub(crate) struct Run {
     /// Keep the machines until the lease ends
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
     pub(crate) keep: Option<KeepWhen>,
+    /// Run it so many times, each on fresh machines; results go to OUT/1, OUT/2 and so on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repeat: Option<u32>,
+    /// With --repeat: end with the first run that does not pass
+    #[arg(long, requires = "repeat")]
+    pub(crate) until_failed: bool,
+    /// Open a shell in the machine of the task that failed, before everything is taken down
+    #[arg(long)]
+    pub(crate) shell_on_failure: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

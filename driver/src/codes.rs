@@ -16,7 +16,6 @@ pub(crate) const SEVERAL: Code = "E0303";
 /// Something asks, and nobody can answer.
 pub(crate) const NOT_CONFIRMED: Code = "E0307";
 /// A file is there already.
-#[allow(dead_code, reason = "TEMP")]
 pub(crate) const EXISTS: Code = "E0310";
 /// A copy was refused.
 pub(crate) const COPY: Code = "E0311";

@@ -187,6 +187,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         Verb::Run(_) | Verb::Up(_) | Verb::Validate(_) | Verb::Plan(_) => "nothing was started",
         Verb::Down(_) | Verb::Start(_) | Verb::Stop(_) => "nothing was changed",
         Verb::Cp(_) => "nothing was copied",
+        Verb::Init(_) => "nothing was written",
         Verb::Ls
         | Verb::Show(_)
         | Verb::Exec(_)
@@ -194,6 +195,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         | Verb::Forward(_)
         | Verb::Logs(_)
         | Verb::Gc
+        | Verb::Doctor
         | Verb::Explain(_)
         | Verb::Completions(_) => "",
     }

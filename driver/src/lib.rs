@@ -35,6 +35,7 @@ mod remote;
 mod settings;
 mod style;
 mod terminal;
+mod timeline;
 mod variables;
 mod verbs;
 mod words;

@@ -24,6 +24,15 @@ pub(crate) fn of_status(status: Status) -> Style {
     }
 }
 
+/// The style of `ok`, `warn` and `fail`.
+pub(crate) fn of_word(word: &str) -> Style {
+    match word {
+        "ok" => GOOD,
+        "warn" => BUSY,
+        _ => ERROR,
+    }
+}
+
 /// The word and the style of a task's outcome.
 pub(crate) fn of_outcome(outcome: Outcome) -> (&'static str, Style) {
     match outcome {

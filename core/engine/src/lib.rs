@@ -35,6 +35,6 @@ pub mod tenure;
 mod verbs;
 
 pub use verbs::preview::{Change, Preview, Prospect, Shared};
-pub use verbs::run::{Keep, RunOptions};
+pub use verbs::run::{Inspection, Keep, RunOptions};
 pub use verbs::touch::Touched;
 pub use verbs::up::{Pending, UpReport};

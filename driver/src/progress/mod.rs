@@ -11,6 +11,7 @@ use serde_json::json;
 
 use self::live::Screen;
 use crate::board::{Board, label};
+use crate::timeline::Timeline;
 use crate::{moment, outlook, output, style, words};
 
 /// Which command it is shown for.
@@ -38,6 +39,7 @@ enum Form {
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) board: Board,
+    pub(crate) timeline: Timeline,
     of: Of,
     form: Form,
     /// The lease, for the header.
@@ -58,6 +60,7 @@ impl Shown {
         };
         Self {
             board: Board::default(),
+            timeline: Timeline::default(),
             of,
             form,
             ttl: None,
@@ -86,6 +89,7 @@ impl Shown {
             self.freeze();
         }
         self.board.take(event);
+        self.timeline.take(event);
         match self.form {
             Form::Silent => {}
             Form::Json => output::result(&json_line(event)),
@@ -116,6 +120,13 @@ impl Shown {
             Form::Json => output::json(&json!({ "event": "note", "text": line })),
             Form::Lines => output::tell(&format!("{} {line}", moment::stamp())),
             Form::Silent => output::tell(line),
+        }
+    }
+
+    /// Leaves the screen to somebody else for a while.
+    pub(crate) fn leave(&mut self) {
+        if let Form::Live(screen) = &mut self.form {
+            screen.draw(&[], &[]);
         }
     }
 

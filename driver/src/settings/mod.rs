@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) log: Option<String>,
     pub(crate) policy: Policy,
     pub(crate) instances: Vec<Instance>,
+    /// Where something is said, the last that counts last.
+    pub(crate) origins: Vec<String>,
 }
 
 /// Where settings are looked for, beside what is built in.
@@ -86,7 +88,10 @@ fn merge(places: &Places<'_>) -> Result<(Layer, Vec<(Origin, Layer)>), Failure> 
         .separator(SEPARATOR)
         .try_parsing(true)
         .source(Some(places.variables.settings().collect()));
-    layers.push((Origin::Variables, layer::check(&Origin::Variables, variables.clone())?));
+    let of_variables = layer::check(&Origin::Variables, variables.clone())?;
+    if places.variables.settings().next().is_some() {
+        layers.push((Origin::Variables, of_variables));
+    }
     builder = builder.add_source(variables);
     let state = places.state.map(|path| path.display().to_string());
     let merged = builder
@@ -149,6 +154,7 @@ fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Res
         log: merged.log,
         policy: merged.timeouts.policy(),
         instances,
+        origins: layers.iter().map(|(origin, _)| origin.to_string()).collect(),
     })
 }
 

@@ -3,11 +3,13 @@
 mod completions;
 mod confirm;
 mod cp;
+mod doctor;
 mod down;
 mod exec;
 mod explain;
 mod forward;
 mod gc;
+mod init;
 mod left;
 mod logs;
 mod ls;
@@ -31,6 +33,7 @@ pub(crate) use self::explain::explain;
 /// Does what a verb says that touches no store; none where it is another.
 pub(crate) fn without_store(desk: &Desk, verb: &Verb) -> Option<Result<Exit, Failure>> {
     match verb {
+        Verb::Init(args) => Some(init::init(desk, args)),
         Verb::Validate(args) => Some(validate::validate(desk, args)),
         _ => None,
     }
@@ -53,7 +56,8 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Stop(args) => touch::stop(cx, args).await,
         Verb::Start(args) => touch::start(cx, args).await,
         Verb::Gc => gc::gc(cx).await,
+        Verb::Doctor => doctor::doctor(cx).await,
         // These have been obeyed before a store was opened.
-        Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
+        Verb::Init(_) | Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
     }
 }

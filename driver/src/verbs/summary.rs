@@ -1,5 +1,7 @@
 //! The last lines of a run: what failed and with what words, how to look closer, and what it came to.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use encamp::report::{Outcome, RunReport, TaskReport};
@@ -9,10 +11,11 @@ use super::left;
 use crate::arguments::{KeepWhen, Run};
 use crate::board::label;
 use crate::context::Context;
-use crate::progress::remains;
+use crate::progress::{Shown, remains};
 use crate::{clean, moment, output, style, words};
 
-pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, ends: Option<Time>) {
+pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, shown: &Shown) {
+    let ends = shown.board.ends;
     let now = now(report);
     let scene = cx.scene(Some(&report.environment), &now);
     cx.tell_errors(&report.errors, &scene);
@@ -25,6 +28,9 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, ends: Option<Ti
         }
     }
     let was_there = report.machines.iter().any(|machine| machine.id.is_some());
+    if let Some(line) = slowest(args, report, shown) {
+        output::result(&line);
+    }
     if report.outcome == Outcome::Failed && was_there && args.keep.is_none() {
         output::result(&format!("Again with the machines kept: {}", again(cx, args)));
     }
@@ -61,6 +67,25 @@ fn failed(task: &TaskReport) -> Vec<String> {
             .map(|line| format!("  {}", clean::line(line)).trim_end().to_owned()),
     );
     lines
+}
+
+/// `Slowest: build web 8.9s, contract 4.2s · time-line: encamp-out/timeline.html`.
+fn slowest(args: &Run, report: &RunReport, shown: &Shown) -> Option<String> {
+    let slowest = shown.timeline.slowest()?;
+    Some(match write_timeline(args, report, shown) {
+        Ok(file) => format!(
+            "Slowest: {slowest} · time-line: {}",
+            clean::line(&file.display().to_string())
+        ),
+        Err(error) => format!("Slowest: {slowest} · the time-line could not be written: {error}"),
+    })
+}
+
+/// Writes the page that shows where the time went, beside the other results.
+pub(super) fn write_timeline(args: &Run, report: &RunReport, shown: &Shown) -> io::Result<PathBuf> {
+    let file = args.out.join("timeline.html");
+    std::fs::write(&file, shown.timeline.page(&report.environment))?;
+    Ok(file)
 }
 
 /// The command in one line: of a script the first line.

@@ -17,7 +17,14 @@ fn a_run_that_passes_leaves_results_and_nothing_else() {
     let bed = Bed::with_docker();
     bed.write("encamp.toml", &pair(PASSES));
     let ran = bed.encamp(&["run"]).exits(0);
-    assert_snapshot!(ran.stdout, @"1 task, 1 test, all passed in [T] · results in encamp-out/");
+    assert_snapshot!(ran.stdout, @r"
+    Slowest: [T] · time-line: encamp-out/timeline.html
+    1 task, 1 test, all passed in [T] · results in encamp-out/
+    ");
+    let page = bed.read("encamp-out/timeline.html");
+    for text in ["<th>web</th>", "test · fetch", "<th>down</th>"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
     for line in [
         "pair-[RUN] 2 machines, ttl 10m",
         "client | the page says hello",
@@ -45,6 +52,7 @@ fn a_run_that_fails_shows_its_last_words() {
     FAILED test · fetch on client: `page=$(wget -q -O - "$WEB_URL") …` exited 1
       the page says bye
       red
+    Slowest: [T] · time-line: results/timeline.html
     Again with the machines kept: encamp run --keep=on-failure --set inputs.greeting=bye
     1 task failed in [T] · results in results/
     "#);
@@ -124,4 +132,85 @@ fn events_are_lines_of_json() {
         assert!(names.contains(&name), "{name}: {ran}");
     }
     assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn a_run_is_repeated_on_fresh_machines_and_ends_as_its_worst() {
+    let bed = Bed::with_docker();
+    // The count is kept here, because each run has machines of its own.
+    let task = "[stages.tasks]";
+    let text = pair("true")
+        .replace("junit = [\"report.xml\"]\n", "")
+        .replace("on = \"client\"", "on = \"controller\"");
+    let text = text.replace("\ntrue\n", "\necho x >>count; [ $(wc -l <count) != 2 ]\n");
+    assert!(text.contains("wc -l") && text.contains(task), "{text}");
+    bed.write("encamp.toml", &text);
+    let ran = bed.encamp(&["run", "--repeat", "3", "--out", "out"]).exits(1);
+    assert!(
+        ran.stdout
+            .ends_with("2 of 3 runs passed, not 2 in [T] · results in out/1 to 3\n"),
+        "{ran}"
+    );
+    assert!(
+        ran.stderr.contains("run 1 of 3\n") && ran.stderr.contains("run 3 of 3\n"),
+        "{ran}"
+    );
+    let report = |number: u32| -> serde_json::Value {
+        serde_json::from_str(&bed.read(&format!("out/{number}/report.json"))).unwrap()
+    };
+    assert_eq!(
+        [1, 2, 3].map(|number| report(number)["outcome"].clone()),
+        ["passed", "failed", "passed"]
+    );
+    assert_ne!(report(1)["environment"], report(3)["environment"]);
+
+    std::fs::remove_file(bed.path().join("count")).unwrap();
+    let ran = bed
+        .encamp(&["run", "--repeat", "9", "--until-failed", "--out", "again", "--json"])
+        .exits(1);
+    let last: serde_json::Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (last["event"].as_str(), last["exit"].as_i64()),
+        (Some("repeated"), Some(1)),
+        "{ran}"
+    );
+    assert_eq!(last["runs"].as_array().map(Vec::len), Some(2), "{ran}");
+    bed.nothing_is_left();
+}
+
+#[test]
+fn a_shell_waits_in_the_machine_that_failed() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("echo traces >/tmp/traces; exit 3"));
+    let ran = bed.encamp(&["run", "--shell-on-failure"]).exits(2);
+    assert!(
+        ran.stderr
+            .contains("error[E0307]: --shell-on-failure opens a shell on a terminal, and there is none here"),
+        "{ran}"
+    );
+    let ran = bed
+        .on_terminal(
+            "run --shell-on-failure",
+            "a shell in client",
+            "cat /tmp/traces; exit 0\n",
+        )
+        .exits(1);
+    assert!(
+        ran.stdout
+            .contains("FAILED test · fetch on client · a shell in client of pair-"),
+        "{ran}"
+    );
+    assert!(
+        ran.stdout.contains("traces\r") && ran.stdout.contains("1 task failed"),
+        "{ran}"
+    );
+    bed.nothing_is_left();
+    let ran = bed
+        .on_terminal(
+            "run --shell-on-failure --set inputs.greeting=hi",
+            "a shell in client",
+            "\u{4}",
+        )
+        .exits(1);
+    assert!(ran.stdout.contains("nothing left"), "{ran}");
 }

@@ -12,6 +12,7 @@ mod docker_signals;
 mod docker_terminal;
 mod docker_up;
 mod file;
+mod init;
 mod no_daemon;
 mod settings;
 mod store;

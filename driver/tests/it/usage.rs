@@ -14,6 +14,7 @@ fn help_names_what_works_and_nothing_else() {
     Usage: encamp [OPTIONS] <COMMAND>
 
     Commands:
+      init         Write an environment file to begin with, for what lies in the folder
       validate     Check an environment file, and say everything that is wrong with it
       plan         Show what `up` would change, and change nothing
       run          Bring an environment up, run its stages, collect results, take it down
@@ -29,6 +30,7 @@ fn help_names_what_works_and_nothing_else() {
       stop         Stop machines; what was stopped on purpose has not died
       start        Start machines that were stopped, and wait until they are ready
       gc           Dispose of everything that is due, on every site that was ever used
+      doctor       Look at everything that encamp stands on: settings, store, providers, what is due
       explain      Say what a code such as E0103 means
       completions  Print what makes a shell complete encamp's words: source <(encamp completions bash)
 
@@ -66,6 +68,7 @@ fn help_names_what_works_and_nothing_else() {
 fn short_help_of_each_verb() {
     let bed = Bed::new();
     let verbs = [
+        "init",
         "validate",
         "plan",
         "run",
@@ -81,6 +84,7 @@ fn short_help_of_each_verb() {
         "stop",
         "start",
         "gc",
+        "doctor",
         "explain",
         "completions",
     ];
@@ -90,6 +94,7 @@ fn short_help_of_each_verb() {
         .filter_map(|help| help.lines().find(|line| line.starts_with("Usage")))
         .collect();
     assert_snapshot!(usages.join("\n"), @r"
+    Usage: encamp init [OPTIONS] [FOLDER]
     Usage: encamp validate [OPTIONS] [FILE]
     Usage: encamp plan [OPTIONS] [FILE]
     Usage: encamp run [OPTIONS] [FILE]
@@ -105,6 +110,7 @@ fn short_help_of_each_verb() {
     Usage: encamp stop [OPTIONS] <MACHINE>...
     Usage: encamp start [OPTIONS] <MACHINE>...
     Usage: encamp gc [OPTIONS]
+    Usage: encamp doctor [OPTIONS]
     Usage: encamp explain [OPTIONS] [CODE]
     Usage: encamp completions [OPTIONS] <SHELL>
     ");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Error, ErrorKind, InstanceName, Result, Time};
+use encamp_core::{Check, Error, ErrorKind, Finding, InstanceName, Result, Time};
 use encamp_file::Kinds;
 use encamp_file::spec;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::environment::Environment;
 use super::runtime::Engine;
 use super::up::Up;
 use crate::camp::Camp;
+use crate::clock::monotonic_now as now;
 use crate::events::Events;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
 use crate::report::{Disposal, RunReport};
@@ -31,6 +32,18 @@ pub struct Encamp {
     engine: Engine,
     camp: Arc<Camp>,
     folder: Arc<StateFolder>,
+}
+
+/// What a provider says of itself.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Checked {
+    /// Where it makes machines.
+    pub site: String,
+    /// What it found.
+    pub findings: Vec<Finding>,
+    /// How long it took to answer.
+    pub millis: u64,
 }
 
 /// One environment, as a listing shows it.
@@ -87,6 +100,24 @@ impl Encamp {
     /// The controller's id, as it stands in keys and labels.
     pub fn controller(&self) -> &encamp_core::ControllerId {
         self.camp.controller.id()
+    }
+
+    /// Connects to a provider and lets it look thoroughly at what it works with.
+    pub async fn check(&self, instance: &InstanceName) -> Result<Checked> {
+        let (camp, instance) = (Arc::clone(&self.camp), instance.clone());
+        self.engine
+            .run(async move {
+                let began = now();
+                let cx = camp.read_cx();
+                let provider = camp.providers.connect(&cx, &instance).await?;
+                let findings = provider.check(&cx, Check::thorough()).await?;
+                Ok(Checked {
+                    site: provider.site().to_string(),
+                    findings,
+                    millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                })
+            })
+            .await
     }
 
     /// The kinds and instances that an environment file may speak of.

@@ -9,6 +9,6 @@ mod up;
 
 pub use builder::Builder;
 pub use copy::Copied;
-pub use encamp::{Encamp, Summary};
+pub use encamp::{Checked, Encamp, Summary};
 pub use environment::{Command, Environment, Machine};
 pub use up::Up;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use encamp_core::{Error, ErrorKind, Result};
 use encamp_file::spec::Environment;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::observe::observe;
@@ -17,7 +18,7 @@ use crate::collect::Results;
 use crate::events::{Event, Events};
 use crate::execute::{Raised, dispose, raise};
 use crate::journal::{Op, Purpose};
-use crate::report::{Disposal, Left, Outcome, RunReport, VERSION};
+use crate::report::{Disposal, Left, Outcome, RunReport, TaskReport, VERSION};
 use crate::secrets::resolve;
 use crate::session::Session;
 use crate::stages;
@@ -46,6 +47,21 @@ pub struct RunOptions {
     pub stop: CancellationToken,
     /// Stops the disposal as well; what is left is recorded and said.
     pub abort: CancellationToken,
+    /// Is told of a run that has failed while its machines still stand; the disposal waits for the answer.
+    pub inspect: Option<mpsc::Sender<Inspection>>,
+}
+
+/// A run that has failed and whose machines still stand. Dropping it lets the run go on to its disposal.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The environment's name.
+    pub environment: String,
+    /// A machine worth a look: that of the first task that failed, else one that did not become ready.
+    pub machine: Option<String>,
+    /// What failed, in a few words.
+    pub what: String,
+    _waiting: oneshot::Sender<()>,
 }
 
 /// Runs an environment's stages on fresh machines. An error means that nothing was started, or that the journal broke.
@@ -104,6 +120,9 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     } else if report.outcome == Outcome::Passed && !report.errors.is_empty() {
         report.outcome = Outcome::Failed;
     }
+    if report.outcome == Outcome::Failed && !options.stop.is_cancelled() {
+        inspect(&options, &report).await;
+    }
     let keep = match options.keep {
         Keep::Always => true,
         Keep::OnFailure => report.outcome == Outcome::Failed,
@@ -116,6 +135,41 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
         report.errors.push(error);
     }
     Ok(report)
+}
+
+/// Lets somebody look at what failed, and waits until they have seen enough.
+async fn inspect(options: &RunOptions, report: &RunReport) {
+    let Some(inspect) = &options.inspect else { return };
+    let failed = |task: &&TaskReport| task.outcome == Outcome::Failed && !task.allowed;
+    let task = report.tasks.iter().find(failed);
+    let machine = report
+        .machines
+        .iter()
+        .find(|machine| machine.failure.is_some() && machine.id.is_some());
+    let (what, machine) = match (task, machine) {
+        (Some(task), _) => {
+            let place = Some(task.machine.clone()).filter(|place| place != "controller");
+            (format!("{} · {} on {}", task.stage, task.task, task.machine), place)
+        }
+        (None, Some(machine)) => (
+            format!("{} did not become ready", machine.name),
+            Some(machine.name.clone()),
+        ),
+        (None, None) => ("nothing that can be looked into".to_owned(), None),
+    };
+    let (waiting, answer) = oneshot::channel();
+    let inspection = Inspection {
+        environment: report.environment.clone(),
+        machine,
+        what,
+        _waiting: waiting,
+    };
+    if inspect.send(inspection).await.is_ok() {
+        tokio::select! {
+            _ = answer => {}
+            () = options.stop.cancelled() => {}
+        }
+    }
 }
 
 /// Up, stages, collect.
