@@ -226,7 +226,9 @@ impl Draft<'_> {
     pub(crate) fn decl(&self) -> Decl {
         let member = |index: usize| Name::new(format!("{}-{index}", self.name)).ok();
         let members = self.count.map(|count| (0..count).filter_map(member).collect());
-        Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone())
+        let mut decl = Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone());
+        decl.providers.clone_from(&self.providers);
+        decl
     }
 
     fn target(&self, decl: usize, member: usize) -> Target {
