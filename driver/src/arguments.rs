@@ -282,7 +282,7 @@ pub(crate) struct Exec {
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// The machines or groups [default: all]
+    /// The machines or groups [default: all]; a service of them as MACHINE/SERVICE
     #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
     pub(crate) machines: Vec<String>,
     #[command(flatten)]

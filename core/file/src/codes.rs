@@ -123,10 +123,10 @@ codes! {
     NO_ME = "E0124", "`me` has no meaning here",
         "`me` is the machine that a text belongs to; in a task, the machine that it runs on. Outputs and tasks on the \
          controller belong to no machine, and `me.index` exists only in groups.";
-    NOT_PUBLISHED = "E0125", "a port cannot be dialled from the controller",
+    NOT_PUBLISHED = "E0125", "a port cannot be dialled from here",
         "Outputs and tasks on the controller see machines from outside, through published ports. A port with \
          `publish = false` is not published, nor is a udp port, and a whole group has no single address outside: \
-         name one of its members, `machines.web[0]`.";
+         name one of its members, `machines.web[0]`. A udp port is dialled only from machines that the same provider may carry.";
     UNKNOWN_ATTRIBUTE = "E0126", "an unknown attribute, function or filter",
         "A machine has `name`, `index`, `address`, `host`, `port(p)`, `endpoint(p)`, `url(p)` and `outputs`; a group has `names`, \
          `hosts`, `addresses`, `ports(p)`, `endpoints(p)`, `urls(p)`, and `each('…')` as a filter.";
@@ -201,7 +201,7 @@ codes! {
     LITERAL_DEFAULT = "W0203", "an input's default is never rendered",
         "The default of an input is taken as it is; braces in it are no expression.";
     NEWER_TOML = "W0204", "the file needs TOML 1.1",
-        "Tables in braces over several lines or with a comma before the closing brace, the escapes `\\\\e` and `\\\\x41`, and \
+        "Tables in braces over several lines or with a comma before the closing brace, the escapes `\\e` and `\\x41`, and \
          times without seconds came with TOML 1.1. encamp reads them; an editor or another tool may not. In TOML 1.0 \
          write a table with a header, `[machines.web.docker]`.";
     LITERAL_SECRET = "W0205", "what is called a secret stands in the file",

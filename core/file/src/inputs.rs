@@ -18,7 +18,7 @@ use crate::toml;
 use crate::typed;
 
 const KEYS: [&str; 4] = ["default", "help", "type", "choices"];
-const TYPES: [&str; 6] = ["string", "integer", "number", "boolean", "list", "table"];
+pub(crate) const TYPES: [&str; 6] = ["string", "integer", "number", "boolean", "list", "table"];
 const EXAMPLE: &str = "version = { default = \"1.4\", help = \"…\" }";
 
 /// The values of all inputs; those that are wrong stand for none, so that they are reported once.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod built;
+mod checker;
 pub mod codes;
 mod cx;
 mod depends;
@@ -63,4 +64,5 @@ pub use codes::Code;
 pub use diagnose::{Diagnostic, Failure, Secondary, Severity};
 pub use kinds::{Kinds, is_reserved};
 pub use load::{Load, Loaded, load};
+pub use schema::schema;
 pub use source::{Disk, FileKind, Found, Sources};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use encamp_core::{InstanceName, KindName, Name, PortSpec};
 
+use crate::checker;
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
@@ -15,7 +16,6 @@ use crate::overrides::Overrides;
 use crate::ports;
 use crate::ready;
 use crate::refs;
-use crate::schema;
 use crate::secrets;
 use crate::services;
 use crate::source::Span;
@@ -139,7 +139,7 @@ fn check_keys(table: &Table, name: &Name, cx: &mut Cx<'_>) {
         let belongs = kinds
             .kinds
             .iter()
-            .find(|(_, kind)| schema::keys(&kind.info().table_schema).contains(&entry.key.as_str()));
+            .find(|(_, kind)| checker::keys(&kind.info().table_schema).contains(&entry.key.as_str()));
         match belongs {
             Some((kind, _)) => {
                 let message = format!("unknown key `{}`", entry.key);
@@ -226,7 +226,9 @@ impl Draft<'_> {
     pub(crate) fn decl(&self) -> Decl {
         let member = |index: usize| Name::new(format!("{}-{index}", self.name)).ok();
         let members = self.count.map(|count| (0..count).filter_map(member).collect());
-        Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone())
+        let mut decl = Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone());
+        decl.providers.clone_from(&self.providers);
+        decl
     }
 
     fn target(&self, decl: usize, member: usize) -> Target {

@@ -144,8 +144,23 @@ impl Ctx {
             })
     }
 
+    /// A port that is dialled: a udp one only from where the network is the same.
+    fn dialled_port(&self, target: Target, name: &str) -> Result<&PortSpec, Fault> {
+        let port = self.port(target, name)?;
+        let View::Member(me) = self.view else { return Ok(port) };
+        let (mine, theirs) = (self.world.decl(me), self.world.decl(target));
+        let apart = me.decl != target.decl && !mine.providers.iter().any(|it| theirs.providers.contains(it));
+        if port.protocol == Protocol::Udp && apart {
+            let (from, to) = (self.world.name(me), self.world.name(target));
+            let message = format!("`{from}` cannot reach the udp port `{name}` of `{to}`: no provider may carry both");
+            let help = "udp stays within one provider: give both the same `provider`".to_owned();
+            return Err(Fault::new(codes::NOT_PUBLISHED, message, help));
+        }
+        Ok(port)
+    }
+
     pub(crate) fn endpoint(&self, target: Target, port: &str) -> Result<String, Fault> {
-        let port = self.port(target, port)?;
+        let port = self.dialled_port(target, port)?;
         if self.is_outside() {
             let (host, number) = self.published(target, port)?;
             return Ok(join_host(&host, number));
@@ -156,7 +171,7 @@ impl Ctx {
     fn host(&self, target: Target, port: Option<&str>) -> Result<String, Fault> {
         if !self.is_outside() {
             if let Some(port) = port {
-                self.port(target, port)?;
+                self.dialled_port(target, port)?;
             }
             return Ok(self.dialled(target).to_string());
         }

@@ -416,7 +416,12 @@ fn mode(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<u32> {
 
 /// `exclude`: patterns of what stays behind.
 fn patterns(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Vec<String>> {
-    let patterns = cx.strings(node, scope, "[\"target\", \"*.log\"]")?;
+    globs(node, scope, "[\"target\", \"*.log\"]", cx)
+}
+
+/// Patterns of files.
+pub(crate) fn globs(node: &Node, scope: Scope<'_>, example: &str, cx: &mut Cx<'_>) -> Option<Vec<String>> {
+    let patterns = cx.strings(node, scope, example)?;
     let mut whole = true;
     for (pattern, at) in &patterns {
         let glob = pattern.strip_prefix('!').unwrap_or(pattern);

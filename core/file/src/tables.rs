@@ -6,6 +6,7 @@ use std::path::Path;
 use encamp_core::{Kind, KindName, Value as Json};
 
 use crate::built::{Built, Leaf};
+use crate::checker;
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
@@ -13,7 +14,6 @@ use crate::files::{Wanted, leads_outside};
 use crate::machines::{Draft, KEYS};
 use crate::nearest;
 use crate::node::{Content, Entry};
-use crate::schema;
 use crate::source::Span;
 use crate::tree::Tree;
 use crate::typed;
@@ -70,7 +70,7 @@ pub(crate) fn read(draft: &Draft<'_>, scope: Scope<'_>, shared: &mut Shared, cx:
 
 /// Whether an unknown key, refused already, is most likely what is missing.
 fn misspelt(draft: &Draft<'_>, name: &KindName, kind: &dyn Kind, cx: &Cx<'_>) -> bool {
-    let keys = schema::keys(&kind.info().table_schema);
+    let keys = checker::keys(&kind.info().table_schema);
     let unknown = draft
         .table
         .entries
@@ -91,11 +91,11 @@ fn without(draft: &Draft<'_>, name: &KindName, kind: &dyn Kind, cx: &mut Cx<'_>)
         computed: false,
     };
     let title = format!("[machines.{}.{name}]", draft.name);
-    let mut trouble = !schema::check(schema, &empty, &title).misfits.is_empty();
+    let mut trouble = !checker::check(schema, &empty, &title).misfits.is_empty();
     trouble = trouble || !kind.examine(&empty.skeleton()).is_empty();
     if trouble {
         let message = format!("`{}` may be carried by a `{name}`, but says nothing for it", draft.name);
-        let key = schema::required(schema)
+        let key = checker::required(schema)
             .first()
             .copied()
             .map_or_else(|| "…".to_owned(), str::to_owned);
@@ -120,7 +120,7 @@ fn table(
     let name = &entry.key;
     let schema = &kind.info().table_schema;
     if !matches!(entry.node.value, Content::Table(_)) {
-        let key = schema::required(schema).first().copied().unwrap_or("…");
+        let key = checker::required(schema).first().copied().unwrap_or("…");
         let help = format!("write `{name}.{key} = {}`", cx.sources.text(entry.node.span));
         cx.add(typed::wrong_type("a table", &entry.node).help(help));
         return None;
@@ -133,7 +133,7 @@ fn table(
     cx.used_me |= !is_shared;
     let mut built = built?;
     let title = format!("[machines.{}.{name}]", draft.name);
-    let outcome = schema::check(schema, &built, &title);
+    let outcome = checker::check(schema, &built, &title);
     let fits = outcome.misfits.is_empty();
     for misfit in outcome.misfits.iter().cloned() {
         let mut diagnostic = Diagnostic::error(misfit.code, misfit.span, misfit.message).help(misfit.help);
@@ -213,7 +213,7 @@ fn warn_of_misplaced(entry: &Entry, schema: &Json, cx: &mut Cx<'_>) {
     let Content::Table(table) = &entry.node.value else {
         return;
     };
-    let declared = schema::keys(schema);
+    let declared = checker::keys(schema);
     let closed = schema.get("additionalProperties").and_then(Json::as_bool) == Some(false);
     for inner in &table.entries {
         if !closed && KEYS.contains(&inner.key.as_str()) && !declared.contains(&inner.key.as_str()) {

@@ -308,8 +308,8 @@ fn details(table: &Table, scope: Scope<'_>, cx: &mut Cx<'_>) -> Details {
     details.always = node("always").and_then(|node| cx.boolean(node, scope));
     details.allow_failure = node("allow_failure").and_then(|node| cx.boolean(node, scope));
     for (key, patterns) in [("junit", &mut details.junit), ("artifacts", &mut details.artifacts)] {
-        let strings = node(key).and_then(|node| cx.strings(node, scope, "[\"report.xml\"]"));
-        patterns.extend(strings.into_iter().flatten().map(|(text, _)| text));
+        let given = node(key).and_then(|node| steps::globs(node, scope, "[\"report.xml\"]", cx));
+        patterns.extend(given.into_iter().flatten());
     }
     details
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-use encamp_core::{Name, PortSpec};
+use encamp_core::{InstanceName, Name, PortSpec};
 use minijinja::Value;
 
 /// The machine or group that a table `[machines.x]` declares.
@@ -15,6 +15,8 @@ pub(crate) struct Decl {
     pub(crate) ports: Vec<PortSpec>,
     /// What its set-up steps give.
     pub(crate) outputs: BTreeSet<Name>,
+    /// What may carry it.
+    pub(crate) providers: Vec<InstanceName>,
     /// The members' names as expressions see them: each member of a large group may ask for all.
     names: OnceLock<Value>,
 }
@@ -26,6 +28,7 @@ impl Decl {
             members,
             ports,
             outputs,
+            providers: Vec::new(),
             names: OnceLock::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! `encamp logs`: what the main processes of machines have said.
 
-use encamp::{Error, Machine};
+use encamp::{BoxRead, Environment, Error, Machine, Time};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -17,16 +17,9 @@ const UNREAD: usize = 256;
 
 pub(super) async fn logs(cx: &Context, args: &Logs) -> Result<Exit, Failure> {
     let environment = place::environment(cx, &args.of).await?;
-    let machines: Vec<Machine> = if args.machines.is_empty() {
-        environment.machines().collect()
-    } else {
-        place::members(&environment, &args.machines)?
-            .iter()
-            .map(|name| place::machine(&environment, name))
-            .collect::<Result<_, Error>>()?
-    };
-    let width = if machines.len() > 1 {
-        machines.iter().map(|machine| machine.name().len()).max()
+    let speakers = speakers(&environment, &args.machines)?;
+    let width = if speakers.len() > 1 {
+        speakers.iter().map(|speaker| speaker.name().len()).max()
     } else {
         None
     };
@@ -34,9 +27,9 @@ pub(super) async fn logs(cx: &Context, args: &Logs) -> Result<Exit, Failure> {
         .map_err(|error| Error::new(encamp::ErrorKind::Internal, "signals cannot be listened for").caused_by(error))?;
     let printing = async {
         if args.follow {
-            follow(cx, args, machines, width).await
+            follow(cx, args, speakers, width).await
         } else {
-            print(cx, args, &machines, width).await
+            print(cx, args, &speakers, width).await
         }
     };
     let errors = tokio::select! {
@@ -48,15 +41,58 @@ pub(super) async fn logs(cx: &Context, args: &Logs) -> Result<Exit, Failure> {
     Ok(errors.first().map_or(Exit::Well, exit_of))
 }
 
+/// Whose words are shown: a machine's main process, or a service of it.
+struct Speaker {
+    machine: Machine,
+    service: Option<String>,
+}
+
+/// Everything that is named: a machine, each member of a group, and of these a service after a `/`.
+fn speakers(environment: &Environment, named: &[String]) -> Result<Vec<Speaker>, Error> {
+    if named.is_empty() {
+        let main = |machine| Speaker { machine, service: None };
+        return Ok(environment.machines().map(main).collect());
+    }
+    let mut speakers = Vec::new();
+    for name in named {
+        let (machine, service) = name
+            .split_once('/')
+            .map_or((name.as_str(), None), |(m, s)| (m, Some(s)));
+        for member in place::members(environment, &[machine.to_owned()])? {
+            speakers.push(Speaker {
+                machine: place::machine(environment, &member)?,
+                service: service.map(str::to_owned),
+            });
+        }
+    }
+    Ok(speakers)
+}
+
+impl Speaker {
+    fn name(&self) -> String {
+        match &self.service {
+            Some(service) => format!("{}/{service}", self.machine.name()),
+            None => self.machine.name().to_owned(),
+        }
+    }
+
+    async fn logs(&self, since: Option<Time>, tail: Option<u32>, follow: bool) -> Result<BoxRead, Error> {
+        match &self.service {
+            Some(service) => self.machine.service_logs(service, follow, tail).await,
+            None => self.machine.logs(since, follow, tail).await,
+        }
+    }
+}
+
 /// One machine after the other.
-async fn print(cx: &Context, args: &Logs, machines: &[Machine], width: Option<usize>) -> Vec<Error> {
+async fn print(cx: &Context, args: &Logs, speakers: &[Speaker], width: Option<usize>) -> Vec<Error> {
     let mut errors = Vec::new();
-    for machine in machines {
-        match machine.logs(args.since, false, args.tail).await {
+    for speaker in speakers {
+        match speaker.logs(args.since, args.tail, false).await {
             Ok(stream) => {
                 let mut lines = Lines::new(stream);
                 while let Some(line) = lines.next().await {
-                    if tell(cx, machine.name(), &line, width).is_err() {
+                    if tell(cx, &speaker.name(), &line, width).is_err() {
                         return errors;
                     }
                 }
@@ -68,13 +104,13 @@ async fn print(cx: &Context, args: &Logs, machines: &[Machine], width: Option<us
 }
 
 /// All machines at once, until they have ended or nobody reads.
-async fn follow(cx: &Context, args: &Logs, machines: Vec<Machine>, width: Option<usize>) -> Vec<Error> {
+async fn follow(cx: &Context, args: &Logs, speakers: Vec<Speaker>, width: Option<usize>) -> Vec<Error> {
     let (sender, mut lines) = mpsc::channel(UNREAD);
-    for machine in machines {
+    for speaker in speakers {
         let (sender, since, tail) = (sender.clone(), args.since, args.tail);
         tokio::spawn(async move {
-            let name = machine.name().to_owned();
-            match machine.logs(since, true, tail).await {
+            let name = speaker.name();
+            match speaker.logs(since, tail, true).await {
                 Ok(stream) => {
                     let mut lines = Lines::new(stream);
                     while let Some(line) = lines.next().await {

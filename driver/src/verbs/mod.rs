@@ -44,7 +44,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::Plan(args) => plan::plan(cx, args).await,
         Verb::Run(args) => run::run(cx, args).await,
-        Verb::Up(args) => up::up(cx, args).await,
+        Verb::Up(args) => Box::pin(up::up(cx, args)).await,
         Verb::Down(args) => down::down(cx, args).await,
         Verb::Ls => ls::ls(cx).await,
         Verb::Show(args) => show::show(cx, args).await,

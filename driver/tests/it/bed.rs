@@ -331,3 +331,34 @@ url = "http://{{{{ machines.web.endpoint('http') }}}}"
 "#
     )
 }
+
+/// Serves a folder on a port of loopback, until what it gives is dropped.
+pub(crate) fn serve(folder: &Path) -> (u16, Serving) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it has an address").port();
+    drop(listener);
+    let child = Command::new("busybox")
+        .args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"])
+        .arg(folder)
+        .spawn()
+        .expect("busybox is missing: tests/run --install");
+    let serving = Serving(child);
+    let reached = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    for _ in 0..100 {
+        if reached() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (port, serving)
+}
+
+/// A server that ends when this does.
+pub(crate) struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -8,6 +8,7 @@ mod docker_inside;
 mod docker_machines;
 mod docker_plan;
 mod docker_run;
+mod docker_setup;
 mod docker_signals;
 mod docker_terminal;
 mod docker_up;

@@ -14,6 +14,7 @@ use super::runtime::Engine;
 use crate::camp::Camp;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState};
 use crate::secrets::Redactor;
+use crate::setup;
 
 /// A living environment, as the store knew it when this was made.
 #[derive(Debug, Clone)]
@@ -303,6 +304,17 @@ impl Machine {
             let mut logs = Logs::new(target);
             (logs.since, logs.follow, logs.tail) = (since, follow, tail);
             provider.logs(&cx, logs).await
+        });
+        log.await.map(|log| redactor.redact_stream(log))
+    }
+
+    /// What one of its services has said: all of it, or the last lines, and more as it is said.
+    pub async fn service_logs(&self, service: &str, follow: bool, tail: Option<u32>) -> Result<BoxRead> {
+        let redactor = known_secrets(&self.camp, &self.row);
+        let argv = setup::service_log(service, follow, tail);
+        let log = self.with(move |provider, cx, target| async move {
+            let process = provider.exec(&cx, Exec::new(target, argv)).await?;
+            Ok(process.stdout)
         });
         log.await.map(|log| redactor.redact_stream(log))
     }

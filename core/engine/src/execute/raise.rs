@@ -220,9 +220,10 @@ impl Raising<'_> {
     pub(super) fn wanted<'b>(&'b self, machine: &'b Machine) -> Wanted<'b> {
         let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
         let of = |name: &Name| Some((name.clone(), known.machines.get(name)?.clone()));
-        let mut facts = Facts::default();
-        facts.machines = machine.after.iter().filter_map(of).collect();
-        facts.secrets = self.session.secrets.values();
+        let facts = Facts {
+            machines: machine.after.iter().filter_map(of).collect(),
+            secrets: self.session.secrets.values(),
+        };
         Wanted {
             spec: machine,
             facts,

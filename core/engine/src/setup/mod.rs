@@ -17,7 +17,7 @@ use encamp_file::spec::{self, Action, Step};
 use encamp_file::text::{Facts, Viewer};
 
 pub(crate) use act::{Act, Job, act};
-pub(crate) use services::start as start_services;
+pub(crate) use services::{log as service_log, start as start_services};
 
 use crate::command;
 use crate::inside::{Inside, LAST_LINES, Said};

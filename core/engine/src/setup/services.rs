@@ -43,9 +43,22 @@ supervise "$@" </dev/null >/dev/null 2>&1 &
 echo $! >"$dir/$name.pid"
 "#;
 
-/// What a command sees as the log of a service, wherever its supervisor could write it.
-pub(crate) const LOG: &str =
-    r#"for dir in /run/encamp/services /tmp/encamp-services-*; do [ ! -f "$dir/$1.log" ] || cat "$dir/$1.log"; done"#;
+/// Shows the log of a service, wherever its supervisor could write it: `NAME OPTIONS…` of `tail`.
+const LOG: &str = r#"
+name=$1; shift
+for dir in /run/encamp/services /tmp/encamp-services-*; do
+  [ ! -f "$dir/$name.log" ] || exec tail "$@" "$dir/$name.log"
+done
+echo "no service is called $name" >&2; exit 1
+"#;
+
+/// The command that shows what a service has said.
+pub(crate) fn log(service: &str, follow: bool, tail: Option<u32>) -> Vec<String> {
+    let lines = tail.map_or_else(|| "+1".to_owned(), |lines| lines.to_string());
+    let mut argv: Vec<String> = ["sh", "-c", LOG, "sh", service, "-n", &lines].map(str::to_owned).into();
+    argv.extend(follow.then(|| "-f".to_owned()));
+    argv
+}
 
 /// Starts a service, if it does not run.
 pub(crate) async fn start(inside: &Inside, service: &Service, facts: &Facts, viewer: &Viewer) -> Result<()> {

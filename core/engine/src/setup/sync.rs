@@ -1,6 +1,7 @@
 //! Brings a working tree on a machine up to date: what git would carry, and of that only what has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,10 +78,11 @@ pub(super) async fn sync(
     let packed = archive::of_files(from, changed).await?;
     inside.copy_in(&to.folder, packed, within).await?;
     // Last, so that a tree whose files did not all arrive is not taken for one that is up to date.
-    let text: String = wanted
-        .iter()
-        .map(|(path, hash)| format!("{hash} {}\n", path.display()))
-        .collect();
+    let mut text = String::new();
+    for (path, hash) in &wanted {
+        // Into a string nothing fails.
+        let _ = writeln!(text, "{hash} {}", path.display());
+    }
     let manifest = archive::of_text(text, MANIFEST, from, archive::Mode::Fixed(0o644), None).await?;
     inside.copy_in(&to.folder, manifest, within).await?;
     Ok(synced)

@@ -26,7 +26,7 @@ struct Behind<'a> {
     failed: bool,
 }
 
-impl<'a> Behind<'a> {
+impl Behind<'_> {
     fn new() -> Self {
         Self {
             running: FuturesUnordered::new(),

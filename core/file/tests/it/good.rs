@@ -184,3 +184,51 @@ fn warnings_do_not_refuse() {
       |         ^^^^^ help: write `ports` beside `ssh`
     "#);
 }
+
+#[test]
+fn udp_is_reached_where_a_provider_may_carry_both() {
+    good(
+        "name = 'x'\n[machines.stats]\nprovider = ['lab', 'docker']\ndocker.image = 'a'\nports = { s = { port = 8125, protocol = 'udp' } }\n\
+         [machines.web]\nprovider = 'docker'\ndocker.image = 'a'\nenv = { STATS = \"{{ machines.stats.endpoint('s') }}\" }\n",
+    );
+}
+
+#[test]
+fn newer_toml_is_read_and_noted() {
+    let rendered = good("name = 'x'\n[machines.a]\nprovider = 'lab'\nenv = {\n  A = \"\\e[1m\",\n}\n").render(false);
+    insta::assert_snapshot!(rendered, @r#"
+    warning[W0204]: a table in braces over several lines needs TOML 1.1
+     --> env/encamp.toml:4:7
+      |
+    4 | env = {
+      |       ^
+      |
+      = note: encamp reads it; other tools may know TOML 1.0 alone
+    warning[W0204]: this escape needs TOML 1.1
+     --> env/encamp.toml:5:8
+      |
+    5 |   A = "\e[1m",
+      |        ^^
+      |
+      = note: encamp reads it; other tools may know TOML 1.0 alone
+    warning[W0204]: a comma behind the last key of a table in braces needs TOML 1.1
+     --> env/encamp.toml:5:14
+      |
+    5 |   A = "\e[1m",
+      |              ^
+      |
+      = note: encamp reads it; other tools may know TOML 1.0 alone
+    "#);
+}
+
+#[test]
+fn a_secret_that_is_none_is_noted() {
+    let rendered = good("name = 'x'\n[machines.a]\nprovider = 'lab'\nsecrets = { A = 'hunter2' }\n").render(false);
+    insta::assert_snapshot!(rendered, @r#"
+    warning[W0205]: `A` is no secret: it stands in the file
+     --> env/encamp.toml:4:17
+      |
+    4 | secrets = { A = 'hunter2' }
+      |                 ^^^^^^^^^ help: `env` for what is none; else `A = "{{ secret('…') }}"`
+    "#);
+}

@@ -5,6 +5,7 @@ mod full;
 mod good;
 mod mutate;
 mod scale;
+mod schema;
 mod texts;
 mod wrong;
 mod wrong_files;

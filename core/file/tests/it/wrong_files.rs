@@ -250,10 +250,10 @@ fn a_template_of_what_is_not_there_yet() {
 fn a_template_that_costs_too_much() {
     assert_snapshot!(template("{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}"), @r#"
     error[E0115]: this template takes too much work
-     --> env/t.j2:1:55
+     --> env/t.j2:1:1
       |
     1 | {% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}
-      |                                                       ^
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
       = note: the step that renders it stands at env/encamp.toml:14:23
     "#);

@@ -288,3 +288,14 @@ fn expressions_that_cannot_be_read() {
       |                                                                                                                 ^^^^^^^^^^^^^^
     "#);
 }
+
+#[test]
+fn udp_stays_within_one_provider() {
+    assert_snapshot!(wrong("name = 'x'\n[machines.stats]\nprovider = 'lab'\nports = { s = { port = 8125, protocol = 'udp' } }\n[machines.web]\nprovider = 'docker'\ndocker.image = 'a'\nenv = { STATS = \"{{ machines.stats.endpoint('s') }}\" }\n"), @r#"
+    error[E0125]: `web` cannot reach the udp port `s` of `stats`: no provider may carry both
+     --> env/encamp.toml:8:21
+      |
+    8 | env = { STATS = "{{ machines.stats.endpoint('s') }}" }
+      |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ help: udp stays within one provider: give both the same `provider`
+    "#);
+}

@@ -206,3 +206,14 @@ fn raw_takes_a_boolean() {
        |       ^^^^^ help: `true` or `false`
     "#);
 }
+
+#[test]
+fn patterns_of_files() {
+    assert_snapshot!(tasks(&["name = 'a'\non = 'web'\nrun = 'x'\nartifacts = ['logs/[a-', 'ok/**']"]), @r#"
+    error[E0148]: `logs/[a-` is no pattern: unclosed character class; missing ']'
+      --> env/encamp.toml:11:14
+       |
+    11 | artifacts = ['logs/[a-', 'ok/**']
+       |              ^^^^^^^^^^
+    "#);
+}
