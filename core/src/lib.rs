@@ -46,7 +46,7 @@ pub use late::{fill_late, late_marker, late_pointers};
 pub use names::{ControllerId, ControllerPrefix, EnvId, ID_ALPHABET, InstanceName, KindName, Name, NameError};
 pub use phase::{Addr, AddrScope, Exit, Health, Observed, Phase, Published, Removal};
 pub use provider::{Provider, ProviderExt};
-pub use secret::{Secret, Wipe};
+pub use secret::Secret;
 pub use site::Site;
 pub use stamp::{Class, Generation, Key, Labels, Stamp, Token, label};
 pub use stream::{Accept, AsyncReadWrite, BoxRead, BoxWrite, Control, Duplex, Process};

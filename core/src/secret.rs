@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use zeroize::Zeroize;
+
 /// Holds a secret. `Debug` is redacted; there is no `Display` and no `Serialize`; what it held is overwritten when it
 /// is dropped. A copy that was made of what [`reveal`](Self::reveal) gives is its maker's to care for.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T: Wipe = String>(T);
+pub struct Secret<T: Zeroize = String>(T);
 
-impl<T: Wipe> Secret<T> {
+impl<T: Zeroize> Secret<T> {
     /// Wraps a value.
     pub fn new(value: T) -> Self {
         Self(value)
@@ -19,49 +21,15 @@ impl<T: Wipe> Secret<T> {
     }
 }
 
-impl<T: Wipe> fmt::Debug for Secret<T> {
+impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
 }
 
-impl<T: Wipe> Drop for Secret<T> {
+impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
-        self.0.wipe();
-    }
-}
-
-/// What can be overwritten.
-pub trait Wipe {
-    /// Overwrites it where it lies.
-    fn wipe(&mut self);
-}
-
-impl Wipe for [u8] {
-    fn wipe(&mut self) {
-        self.fill(0);
-        // Somebody may look at it, as far as the compiler knows: a write that nobody reads would be left out.
-        std::hint::black_box(self);
-    }
-}
-
-impl<const N: usize> Wipe for [u8; N] {
-    fn wipe(&mut self) {
-        self.as_mut_slice().wipe();
-    }
-}
-
-impl Wipe for Vec<u8> {
-    fn wipe(&mut self) {
-        // What was cut off at its end lies there still.
-        self.resize(self.capacity(), 0);
-        self.as_mut_slice().wipe();
-    }
-}
-
-impl Wipe for String {
-    fn wipe(&mut self) {
-        std::mem::take(self).into_bytes().wipe();
+        self.0.zeroize();
     }
 }
 
@@ -76,30 +44,16 @@ mod tests {
         assert_eq!(secret.reveal(), "hunter22");
     }
 
-    #[test]
-    fn wiping_overwrites_what_was_cut_off_too() {
-        let mut bytes = b"hunter22".to_vec();
-        bytes.truncate(2);
-        bytes.wipe();
-        assert!(bytes.len() >= 8 && bytes.iter().all(|byte| *byte == 0), "{bytes:?}");
-        let mut key = [7; 4];
-        key.wipe();
-        assert_eq!(key, [0; 4]);
-        let mut text = "hunter22".to_owned();
-        text.wipe();
-        assert!(text.is_empty());
-    }
-
-    /// Counts how often it is wiped.
+    /// Counts how often it is overwritten.
     struct Counted<'a>(&'a std::cell::Cell<u32>);
-    impl Wipe for Counted<'_> {
-        fn wipe(&mut self) {
+    impl Zeroize for Counted<'_> {
+        fn zeroize(&mut self) {
             self.0.set(self.0.get() + 1);
         }
     }
 
     #[test]
-    fn dropping_wipes() {
+    fn dropping_overwrites() {
         let wiped = std::cell::Cell::new(0);
         drop(Secret::new(Counted(&wiped)));
         assert_eq!(wiped.get(), 1);

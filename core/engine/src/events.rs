@@ -202,3 +202,86 @@ impl Events {
         self.tell(Event::Note { text: text.into() }).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use encamp_core::Secret;
+
+    use super::*;
+    use crate::report::{Disposal, Left, Outcome, TaskReport, Tests};
+
+    #[tokio::test]
+    async fn no_text_of_an_event_keeps_a_secret() {
+        let text = || "a hunter22 b".to_owned();
+        let instance = InstanceName::new("sim").unwrap();
+        let task = TaskReport {
+            stage: "test".into(),
+            task: "t".into(),
+            machine: "web".into(),
+            command: text(),
+            outcome: Outcome::Failed,
+            exit: Some(encamp_core::Exit::Lost(text())),
+            failure: Some(text()),
+            tail: vec![text(), text()],
+            attempts: 1,
+            began: None,
+            millis: 0,
+            tests: Tests::default(),
+            files: Vec::new(),
+            allowed: false,
+        };
+        let left = Left {
+            object: "web".into(),
+            instance: Some(instance.clone()),
+            key: "k".into(),
+            why: text(),
+            help: Some(text()),
+        };
+        let events = [
+            Event::Machine {
+                machine: "web".into(),
+                instance,
+                status: Status::Failed,
+                detail: text(),
+                millis: 0,
+                scope: false,
+            },
+            Event::Progress {
+                machine: "web".into(),
+                progress: Progress::note("pull", text()),
+            },
+            Event::Ready {
+                outputs: [("url".to_owned(), text())].into(),
+                millis: 0,
+            },
+            Event::TaskOutput {
+                stage: "test".into(),
+                task: "t".into(),
+                machine: "web".into(),
+                stream: Stream::Stdout,
+                line: text(),
+            },
+            Event::TaskFinished(task),
+            Event::Disposed(Disposal {
+                environment: "shop".into(),
+                machines: 0,
+                items: 0,
+                left: vec![left],
+                millis: 0,
+            }),
+            Event::Note { text: text() },
+        ];
+        let (sender, mut told) = mpsc::channel(16);
+        let all = Events::into_channel(sender).redacted_by(Redactor::of([&Secret::new("hunter22".to_owned())]));
+        for event in events {
+            let kept = serde_json::to_string(&event).unwrap().matches("hunter22").count();
+            all.mention(event.clone());
+            all.tell(event).await;
+            for _ in 0..2 {
+                let told = serde_json::to_string(&told.recv().await.unwrap()).unwrap();
+                assert!(kept > 0 && !told.contains("hunter22"), "{told}");
+                assert_eq!(told.matches("a *** b").count(), kept, "{told}");
+            }
+        }
+    }
+}

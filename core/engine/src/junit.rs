@@ -217,26 +217,26 @@ mod tests {
 
     #[test]
     fn no_text_of_a_suite_keeps_a_secret() {
-        let text = r#"<testsuites><testsuite name="hunter22">
-<properties><property name="p" value="hunter22"/></properties>
-<testcase name="hunter22" classname="hunter22"><system-out>hunter22</system-out></testcase>
-<testcase name="b"><failure message="hunter22" type="hunter22">hun&#x74;er22</failure>
-<rerunFailure message="hunter22" type="hunter22"><stackTrace>hunter22</stackTrace><system-err>hunter22</system-err></rerunFailure></testcase>
-<testcase name="c"><skipped message="hunter22"><![CDATA[hunter22]]></skipped></testcase>
-<testcase name="d"><flakyFailure message="hunter22" type="t">hunter22</flakyFailure></testcase>
-<system-out>hunter22</system-out><system-err>hunter22</system-err></testsuite></testsuites>"#;
-        let redactor = Redactor::of([&encamp_core::Secret::new("hunter22".to_owned())]);
+        let text = r#"<testsuites><testsuite name="hunt&amp;r22">
+<properties><property name="p" value="hunt&amp;r22"/></properties>
+<testcase name="hunt&amp;r22" classname="hunt&amp;r22"><system-out>hunt&amp;r22</system-out></testcase>
+<testcase name="b"><failure message="hunt&amp;r22" type="hunt&amp;r22">hunt&amp;r22</failure>
+<rerunFailure message="hunt&amp;r22" type="hunt&amp;r22"><stackTrace>hunt&amp;r22</stackTrace><system-err>hunt&amp;r22</system-err></rerunFailure></testcase>
+<testcase name="c"><skipped message="hunt&amp;r22"><![CDATA[hunt&r22]]></skipped></testcase>
+<testcase name="d"><flakyFailure message="hunt&amp;r22" type="t">hunt&amp;r22</flakyFailure></testcase>
+<system-out>hunt&amp;r22</system-out><system-err>hunt&amp;r22</system-err></testsuite></testsuites>"#;
+        let redactor = Redactor::of([&encamp_core::Secret::new("hunt&r22".to_owned())]);
         let mut suites = read(text, "r.xml", &task()).unwrap().suites;
         let written = |suites: &[TestSuite]| {
             let mut report = Report::new("r");
             report.add_test_suites(suites.to_vec());
             report.to_string().unwrap()
         };
-        assert!(written(&suites).matches("hunter22").count() >= 14);
+        assert!(written(&suites).matches("hunt&amp;r22").count() >= 14);
         for suite in &mut suites {
             redact(suite, &redactor);
         }
-        assert!(!written(&suites).contains("hunter22"), "{}", written(&suites));
+        assert!(!written(&suites).contains("hunt&amp;r22"), "{}", written(&suites));
     }
 
     #[test]

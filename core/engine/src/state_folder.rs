@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use encamp_core::{Error, ErrorKind, Result};
@@ -53,6 +53,7 @@ impl StateFolder {
                 .create(&folder)
                 .map_err(failed(&folder, "made"))?;
         }
+        private_file(&path.join("store.db"))?;
         let file = path.join("controller.json");
         let text = made_once(&file, || {
             let made = ControllerFile {
@@ -108,6 +109,17 @@ impl StateFolder {
     }
 }
 
+/// Makes a file that is private, or makes it so; what `SQLite` puts beside its own is as private as that is.
+fn private_file(path: &Path) -> Result<()> {
+    let made = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)));
+    made.map_err(failed(path, "made private"))
+}
+
 /// A folder that others can read and that holds other things is not made private: it is somebody's for something else.
 fn refuse_foreign(path: &Path) -> Result<()> {
     let mut entries = fs::read_dir(path).map_err(failed(path, "read"))?;
@@ -159,6 +171,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("owner.key")), 0o600);
+        assert_eq!(mode(&first.store()), 0o600);
     }
 
     #[test]

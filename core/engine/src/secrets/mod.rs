@@ -9,6 +9,8 @@
 //! A secret of less than [`SHORTEST`] characters is used and not redacted, and a note says so: it would tear holes
 //! into every text.
 
+#[cfg(test)]
+mod canary;
 mod command;
 mod folder;
 mod forms;

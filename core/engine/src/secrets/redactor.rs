@@ -256,3 +256,191 @@ impl Masking {
         self.held.drain(..until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn secret(value: &str) -> Secret {
+        Secret::new(value.to_owned())
+    }
+
+    fn of(values: &[&str]) -> Redactor {
+        Redactor::of(&values.iter().map(|value| secret(value)).collect::<Vec<_>>())
+    }
+
+    /// What comes out of pieces.
+    fn in_pieces<'p>(redactor: &Redactor, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<u8> {
+        let Some(known) = &redactor.0 else {
+            return pieces.into_iter().flatten().copied().collect();
+        };
+        let (mut masking, mut out) = (Masking::new(Arc::clone(known)), Vec::new());
+        for piece in pieces {
+            masking.feed(piece, &mut out);
+        }
+        masking.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn stars_stand_where_secrets_stood() {
+        let redactor = of(&["hunter22", "abcd", "cdef"]);
+        for (text, redacted) in [
+            ("a hunter22 b", "a *** b"),
+            ("hunter22hunter22", "******"),
+            ("xabcdefx", "x***x"),
+            ("hunter2", "hunter2"),
+            ("aHVudGVyMjI=", "***"),
+            ("", ""),
+        ] {
+            assert_eq!(redactor.redact(text), redacted, "{text}");
+            assert_eq!(in_pieces(&redactor, [text.as_bytes()]), redacted.as_bytes(), "{text}");
+        }
+        assert!(matches!(redactor.redact("nothing"), Cow::Borrowed(_)));
+        assert!(of(&["abc"]).is_empty() && of(&[]).is_empty());
+        assert_eq!(format!("{redactor:?}"), "Redactor(…)");
+    }
+
+    #[test]
+    fn an_error_tells_nothing_on_any_level() {
+        let mut error = Error::new(encamp_core::ErrorKind::Invalid, "no hunter22")
+            .with("said", "hunter22")
+            .caused_by(std::io::Error::other("hunter22"));
+        of(&["hunter22"]).redact_error(&mut error);
+        assert!(!format!("{error:?}").contains("hunter22"), "{error:?}");
+    }
+
+    /// One character that repeats: each of its places is the end of one and the beginning of many.
+    #[test]
+    fn what_overlaps_itself_takes_no_time() {
+        let redactor = of(&[&"a".repeat(20_000)]);
+        let text = "a".repeat(300_000);
+        assert_eq!(redactor.redact(&text), STARS);
+        let halves = [&text.as_bytes()[..100_000], &text.as_bytes()[100_000..]];
+        assert_eq!(in_pieces(&redactor, halves), STARS.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_not_held_up() {
+        let redactor = of(&["hunter22 and much more"]);
+        let (mut writer, reader) = tokio::io::duplex(1024);
+        let mut reader = redactor.redact_stream(reader);
+        let mut read = async |length: usize| {
+            let mut bytes = vec![0; length];
+            let reading = reader.read_exact(&mut bytes);
+            let read = tokio::time::timeout(Duration::from_secs(5), reading).await;
+            assert!(read.is_ok(), "it is held back");
+            String::from_utf8(bytes).unwrap()
+        };
+        writer.write_all(b"a line\n").await.unwrap();
+        assert_eq!(read(7).await, "a line\n");
+        // Of this only the end may become one.
+        writer.write_all(b"x hunt").await.unwrap();
+        assert_eq!(read(2).await, "x ");
+        writer.write_all(b"ing\n").await.unwrap();
+        assert_eq!(read(8).await, "hunting\n");
+        writer.write_all(b"hunter22 and much more, hunter").await.unwrap();
+        assert_eq!(read(5).await, "***, ");
+        drop(writer);
+        assert_eq!(read(6).await, "hunter");
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.is_empty());
+    }
+
+    fn secrets() -> impl Strategy<Value = String> {
+        let line = "[ -)+-~é€😀]{4,24}";
+        prop_oneof![
+            3 => line.prop_map(|text| text),
+            1 => (line, line).prop_map(|(first, second)| format!("{first}\n  {second}\n")),
+            1 => "[ab]{4,12}".prop_map(|text| text),
+            1 => "[ -)+-~]{60,140}".prop_map(|text| text),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn no_form_comes_out_wherever_it_is_cut(
+            value in secrets(),
+            before in proptest::collection::vec(any::<u8>(), 0..12),
+            after in proptest::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let forms = forms(&secret(&value));
+            let redactor = of(&[&value]);
+            for form in &forms {
+                let text = [&before, form.as_bytes(), &after].concat();
+                let whole = redactor.redact_bytes(&text).into_owned();
+                for known in &forms {
+                    let comes_out = whole.windows(known.len()).any(|window| window == known.as_bytes());
+                    prop_assert!(!comes_out, "{known:?} of {form:?} in {:?}", String::from_utf8_lossy(&whole));
+                }
+                for at in 0..=text.len() {
+                    prop_assert_eq!(&in_pieces(&redactor, [&text[..at], &text[at..]]), &whole, "cut at {}", at);
+                }
+                prop_assert_eq!(&in_pieces(&redactor, text.chunks(1)), &whole);
+                prop_assert_eq!(&in_pieces(&redactor, text.chunks(3)), &whole);
+            }
+        }
+
+        /// Of the characters that hold bits of a secret, no more than one at each side comes out, which a neighbour
+        /// shares.
+        #[test]
+        fn base64_is_found_within_more(
+            value in secrets(),
+            before in proptest::collection::vec(any::<u8>(), 0..9),
+            after in proptest::collection::vec(any::<u8>(), 0..9),
+        ) {
+            use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+            let redactor = of(&[&value]);
+            for encoding in [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD] {
+                let text = encoding.encode(&[&before, value.as_bytes(), &after].concat());
+                let redacted = redactor.redact(&text);
+                let of_neighbours = (before.len() * 8).div_ceil(6) + (after.len() * 8).div_ceil(6);
+                prop_assert!(redacted.len() <= of_neighbours + STARS.len() + 3, "{text} {redacted}");
+            }
+        }
+
+        #[test]
+        fn what_holds_no_secret_comes_out_as_it_is(
+            value in secrets(),
+            text in proptest::collection::vec(any::<u8>(), 0..200),
+            size in 1_usize..20,
+        ) {
+            let forms = forms(&secret(&value));
+            let holds = |form: &String| text.windows(form.len()).any(|window| window == form.as_bytes());
+            prop_assume!(!forms.iter().any(holds));
+            let redactor = of(&[&value]);
+            prop_assert!(matches!(redactor.redact_bytes(&text), Cow::Borrowed(_)));
+            prop_assert_eq!(in_pieces(&redactor, text.chunks(size)), text);
+        }
+
+        /// What is left of several secrets is what none of their places covers.
+        #[test]
+        fn overlapping_secrets_go_together(
+            values in proptest::collection::vec("[ab]{4,6}", 1..5),
+            text in "[abc]{0,60}",
+            size in 1_usize..9,
+        ) {
+            let redactor = Redactor::of(&values.iter().map(|value| secret(value)).collect::<Vec<_>>());
+            let mut covered = vec![false; text.len()];
+            for value in &values {
+                for at in 0..text.len().saturating_sub(value.len() - 1) {
+                    if text[at..].starts_with(value.as_str()) {
+                        covered[at..at + value.len()].fill(true);
+                    }
+                }
+            }
+            let kept: String = text.chars().zip(&covered).filter(|(_, covered)| !**covered).map(|(c, _)| c).collect();
+            let redacted = redactor.redact(&text);
+            prop_assert_eq!(redacted.replace('*', ""), kept);
+            prop_assert_eq!(in_pieces(&redactor, text.as_bytes().chunks(size)), redacted.as_bytes());
+        }
+    }
+}

@@ -26,9 +26,13 @@ pub(crate) async fn release(
     let row = living(camp, name).await?;
     check(camp, &row, machines).await?;
     let session = camp.hold(&row, "down", events).await?;
+    let secrets = Arc::clone(&session.secrets);
+    let redactor = secrets.redactor();
     let lowered = lower(&session, machines).await;
     session.release().await?;
-    lowered
+    let mut disposal = redactor.guard(lowered)?;
+    disposal.redact(redactor);
+    Ok(disposal)
 }
 
 /// The living environment of that name.

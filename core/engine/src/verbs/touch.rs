@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Provider, Report, Result, Verb};
 use encamp_file::spec;
-use encamp_file::text::Viewer;
+use encamp_file::text::{Facts, Viewer};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
@@ -46,8 +46,7 @@ pub(crate) async fn stop(
     let rows = check(camp, &row, machines).await?;
     let session = camp.hold(&row, "stop", events).await?;
     let stopped = try_join_all(rows.iter().map(|row| stop_one(&session, row, grace))).await;
-    session.release().await?;
-    stopped
+    guarded(session, stopped).await
 }
 
 /// Starts machines and waits until they are ready: by the probes of `spec` where it still describes them, else until
@@ -66,8 +65,18 @@ pub(crate) async fn start(
     if started.is_ok() {
         describe(&session, spec).await?;
     }
+    guarded(session, started).await
+}
+
+/// Gives the tenure back, and what was touched without secrets in what it failed with.
+async fn guarded(session: Session, touched: Result<Vec<Touched>>) -> Result<Vec<Touched>> {
+    let secrets = Arc::clone(&session.secrets);
+    let redactor = secrets.redactor();
     session.release().await?;
-    started
+    let mut touched = redactor.guard(touched)?;
+    let errors = touched.iter_mut().filter_map(|touched| touched.error.as_mut());
+    errors.for_each(|error| redactor.redact_error(error));
+    Ok(touched)
 }
 
 /// A machine that can be touched, and its provider.
@@ -122,7 +131,7 @@ async fn start_one(session: &Session, row: &IntentRow, spec: Option<&spec::Envir
     let rows = session.camp.journal.intents(&session.row.id).await?;
     let wanted = Wanted {
         spec: &machine,
-        facts: recorded_facts(&rows),
+        facts: facts(session, &rows),
         gate: None,
     };
     let summary = ready::summary(&machine.ready);
@@ -158,7 +167,7 @@ fn undescribed(row: &IntentRow) -> Result<spec::Machine> {
 async fn describe(session: &Session, spec: Option<&spec::Environment>) -> Result<()> {
     let Some(spec) = spec else { return Ok(()) };
     let rows = session.camp.journal.intents(&session.row.id).await?;
-    let facts = recorded_facts(&rows);
+    let facts = facts(session, &rows);
     let mut outputs = session.row.outputs.clone();
     for (name, text) in &spec.outputs {
         if let Ok(value) = text.render(&facts, &Viewer::Controller) {
@@ -176,6 +185,14 @@ async fn describe(session: &Session, spec: Option<&spec::Environment>) -> Result
             file: session.row.file.clone(),
         })
         .await
+}
+
+/// What is recorded, and the secrets that the command which made it has left in memory.
+fn facts(session: &Session, rows: &[IntentRow]) -> Facts {
+    Facts {
+        secrets: session.secrets.values(),
+        ..recorded_facts(rows)
+    }
 }
 
 fn touched(

@@ -1,0 +1,503 @@
+//! Canaries through the whole engine: over a real store and simulated infrastructure, from each kind of source.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use encamp_core::memory::{self, World};
+use encamp_core::{
+    Ambient, Class, Generation, InstanceName, KindName, Labels, Name, Report, Secret, Site, Stamp, Token,
+};
+use encamp_file::spec::{Command, Environment, SecretSource};
+use encamp_file::text::Text;
+use encamp_file::{Load, load};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use super::forms::forms;
+use super::*;
+use crate::RunOptions;
+use crate::api::Encamp;
+use crate::camp::Camp;
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
+use crate::events::{Event, Events};
+use crate::failpoint::NoFailpoints;
+use crate::journal::{IntentRow, IntentState, Op, Purpose, SetUp, Sqlite};
+use crate::policy::Policy;
+use crate::providers::{Instance, Providers};
+use crate::state_folder::StateFolder;
+use crate::tenure::FileLocks;
+
+/// From a variable, a file and a command; each with what encodings change.
+const CANARIES: [&str; 3] = [
+    "canary/one+\u{e9}\"x",
+    "second <canary> & co\n  its second line",
+    "canary three ~ 'q' %",
+];
+
+/// An installation on disk, its folder in memory, and infrastructure that outlives it.
+struct Bed {
+    disk: tempfile::TempDir,
+    memory: tempfile::TempDir,
+    world: World,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let bed = Self {
+            disk: tempfile::tempdir().unwrap(),
+            memory: tempfile::tempdir_in("/dev/shm").unwrap(),
+            world: World::new(7),
+        };
+        bed.write("token", &format!("{}\n", CANARIES[1]));
+        bed.write("said", &format!("{}\r\n", CANARIES[2]));
+        bed
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.disk.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    fn state(&self) -> PathBuf {
+        self.disk.path().join("state")
+    }
+
+    fn in_memory(&self) -> PathBuf {
+        self.memory.path().join("encamp")
+    }
+
+    fn ambient() -> Ambient {
+        Ambient::new([("CANARY".to_owned(), CANARIES[0].to_owned())], None)
+    }
+
+    /// As another process opens it.
+    fn camp(&self) -> Arc<Camp> {
+        let folder = StateFolder::open(&self.state(), &SystemClock, &SystemEntropy).unwrap();
+        let mut providers = Providers::new(Self::ambient());
+        providers.add_kind(memory::kind(self.world.clone()));
+        let kind = KindName::new("memory").unwrap();
+        let settings = json!({});
+        providers.add_instance(InstanceName::new("sim").unwrap(), Instance { kind, settings });
+        let said = Command::Argv(["cat", "said"].map(Text::literal).into());
+        Arc::new(Camp {
+            controller: folder.controller().clone(),
+            journal: Arc::new(Sqlite::open(&folder.store()).unwrap()),
+            locks: Arc::new(FileLocks(folder.locks())),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            failpoints: Arc::new(NoFailpoints),
+            providers,
+            secrets: [(name("by-command"), SecretSource::Command(said))].into(),
+            secret_folder: Folder::new(Some(self.in_memory()), folder.controller().id().clone()),
+            policy: Policy::default(),
+            user: "anna".into(),
+            pid: 1,
+        })
+    }
+
+    /// The public object of another process.
+    fn encamp(&self) -> Encamp {
+        Encamp::builder()
+            .state_dir(self.state())
+            .runtime_dir(self.in_memory())
+            .kind(memory::kind(self.world.clone()))
+            .instance("sim", "memory", json!({}))
+            .open()
+            .unwrap()
+    }
+
+    fn load(&self, camp: &Camp, text: &str) -> Environment {
+        self.write("encamp.toml", text);
+        let kinds = camp.providers.kinds();
+        let of_camp: BTreeSet<Name> = camp.secrets.keys().cloned().collect();
+        let path = self.disk.path().join("encamp.toml");
+        let loaded = load(&Load {
+            secrets: &of_camp,
+            ..Load::new(&path, &kinds)
+        });
+        loaded
+            .unwrap_or_else(|failure| panic!("{}", failure.render(false)))
+            .environment
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// Fails where any form of any canary stands.
+#[track_caller]
+fn clean(what: &str, bytes: &[u8]) {
+    for canary in CANARIES {
+        for form in forms(&Secret::new(canary.to_owned())) {
+            let found = bytes.windows(form.len()).any(|window| window == form.as_bytes());
+            assert!(!found, "{what} holds {form:?} of {canary:?}");
+        }
+    }
+}
+
+/// All files below a folder, but those that `leave` names.
+fn clean_files(folder: &Path, leave: &[&str]) -> usize {
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            seen += clean_files(&path, leave);
+        } else if !leave.iter().any(|leave| path.ends_with(leave)) {
+            clean(&path.display().to_string(), &fs::read(&path).unwrap());
+            seen += 1;
+        }
+    }
+    seen
+}
+
+fn described(says: &str) -> String {
+    format!(
+        r#"name = "shop"
+[secrets]
+by-variable = {{ variable = "CANARY" }}
+by-file = {{ file = "token" }}
+unused = {{ variable = "NOT_THERE" }}
+
+[machines.web]
+provider = "sim"
+memory.image = "any"
+ready = [{{ run = "true" }}]
+
+[[stages]]
+name = "test"
+[[stages.tasks]]
+name = "leak"
+on = "web"
+junit = ["r.xml"]
+env = {{ A = "{{{{ secret('by-variable') }}}}", B = "{{{{ secret('by-file') }}}}", C = "x{{{{ secret('by-command') }}}}" }}
+run = '''
+{says}
+'''
+[[stages.tasks]]
+name = "here"
+on = "controller"
+always = true
+env = {{ B = "{{{{ secret('by-file') }}}}" }}
+run = '''
+printf '%s' "$B" | base64; printf '%s' "$B" >&2; exit 4
+'''
+
+[outputs]
+url = "http://{{{{ secret('by-variable') }}}}@web"
+"#
+    )
+}
+
+fn events() -> (Events, mpsc::Receiver<Event>) {
+    let (sender, receiver) = mpsc::channel(10_000);
+    (Events::into_channel(sender), receiver)
+}
+
+fn told(mut events: mpsc::Receiver<Event>) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv().ok()).collect()
+}
+
+#[tokio::test]
+async fn a_run_keeps_and_tells_no_secret() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    let mut says = vec![
+        "echo \"$A\"; echo \"a $B b\" >&2; echo \"$C$A\"".to_owned(),
+        "echo \"log $C and $A\" > /proc/1/fd/1".to_owned(),
+        "echo \"<testsuite name='s'><testcase name='$A'><failure message='m'>$C</failure></testcase></testsuite>\" > r.xml"
+            .to_owned(),
+    ];
+    // What quotes cannot hold in a script is printed by the task on the controller.
+    let quotable = forms(&Secret::new(CANARIES[0].to_owned()));
+    says.extend(
+        quotable
+            .iter()
+            .filter(|form| !form.contains(['\'', '$']))
+            .map(|form| format!("echo 'x{form}y'")),
+    );
+    says.push("exit 3".to_owned());
+    let spec = bed.load(&camp, &described(&says.join("\n")));
+    let (told_to, receiver) = events();
+    let mut options = RunOptions::default();
+    options.out = Some(bed.disk.path().join("out"));
+    let report = camp.run(spec, options, told_to).await.unwrap();
+
+    assert_eq!(report.exit_code(), 1, "{report:?}");
+    assert_eq!(report.outputs["url"], "http://***@web");
+    clean("the report", format!("{report:?}").as_bytes());
+    let told = told(receiver);
+    assert!(told.len() > 40, "{told:?}");
+    let lines = told
+        .iter()
+        .filter(|event| matches!(event, Event::TaskOutput { line, .. } if line.contains("***")));
+    assert!(lines.count() > 20, "{told:?}");
+    clean("an event", serde_json::to_string(&told).unwrap().as_bytes());
+    clean("an event", format!("{told:?}").as_bytes());
+    // A file that a task wrote is the user's own, and stays as it is.
+    let own = "artifacts/test/leak/web/r.xml";
+    let out = bed.disk.path().join("out");
+    assert!(fs::read_to_string(out.join(own)).unwrap().contains(CANARIES[0]));
+    assert!(clean_files(&out, &[own]) >= 5);
+    for (file, holds) in [
+        ("logs/web.log", "log x*** and ***"),
+        ("junit.xml", "***"),
+        ("report.json", "***"),
+        ("artifacts/test/leak/web/output.log", "***"),
+        ("artifacts/test/here/controller/output.log", "***"),
+    ] {
+        assert!(fs::read_to_string(out.join(file)).unwrap().contains(holds), "{file}");
+    }
+    assert!(clean_files(&bed.state(), &[]) >= 3);
+    assert_eq!(
+        fs::read_dir(bed.in_memory()).unwrap().count(),
+        0,
+        "its folder is gone with it"
+    );
+}
+
+#[tokio::test]
+async fn another_process_redacts_what_a_machine_has_said() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    let spec = bed.load(&camp, &described("true"));
+    let pending = camp.prepare_up(spec, Events::none()).await.unwrap();
+    let report = pending.execute().await.unwrap();
+    assert!(report.ready, "{report:?}");
+    assert_eq!(report.outputs["url"], "http://***@web");
+    let row = camp.find("shop").await.unwrap().unwrap();
+    assert_eq!(row.outputs["url"], "http://***@web");
+    assert!(clean_files(&bed.state(), &[]) >= 3);
+
+    let encamp = bed.encamp();
+    let environment = encamp.environment("shop").await.unwrap();
+    let machine = environment.machine("web").unwrap();
+    let say = format!("echo 'says {}' > /proc/1/fd/1", CANARIES[0]);
+    let said = machine
+        .exec(crate::api::Command::new(["sh", "-c", &say]))
+        .await
+        .unwrap();
+    let mut control = said.control;
+    assert!(control.wait().await.unwrap().success());
+    for follow in [false, true] {
+        let mut log = machine.logs(None, follow, None).await.unwrap();
+        let mut line = [0; 8];
+        tokio::time::timeout(Duration::from_secs(5), log.read_exact(&mut line))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(&line, b"says ***");
+    }
+    let error = machine
+        .exec(crate::api::Command::new([format!("/no/{}", CANARIES[2])]))
+        .await;
+    if let Err(error) = error {
+        clean("an error", format!("{error:?}").as_bytes());
+    }
+    let disposal = encamp.down("shop", Events::none()).await.unwrap();
+    assert!(disposal.is_clean(), "{disposal:?}");
+    assert_eq!(
+        fs::read_dir(bed.in_memory()).unwrap().count(),
+        0,
+        "its folder is gone with it"
+    );
+    assert!(clean_files(&bed.state(), &[]) >= 3);
+}
+
+#[tokio::test]
+async fn the_journal_keeps_no_secret_of_a_failure() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    let spec = bed.load(&camp, &described("true"));
+    let in_hand = resolve(&camp, &spec, &Events::none()).await.unwrap();
+    let session = camp
+        .found(&spec, Purpose::Up, "up", Events::none())
+        .await
+        .unwrap()
+        .holding(in_hand);
+    let row = IntentRow {
+        environment: session.row.id.clone(),
+        class: Class::Machine,
+        object: "web".into(),
+        generation: Generation(1),
+        instance: InstanceName::new("sim").unwrap(),
+        site: Site::new("memory:sim"),
+        state: IntentState::Planned,
+        stamp: Stamp::new(encamp_core::Key::new("k"), Token::new("t"), Labels::new()),
+        request: String::new(),
+        id: None,
+        unsettled: false,
+        epoch: session.epoch.number,
+        last_sent: None,
+        evidence: None,
+        spec: String::new(),
+        bound: String::new(),
+        failure: None,
+        updated: camp.clock.now(),
+        addrs: Vec::new(),
+        ports: Vec::new(),
+        data: encamp_core::Value::Null,
+        stopped: false,
+        set_up: SetUp::default(),
+    };
+    let (epoch, intent) = (session.epoch.clone(), row.reference());
+    let files = [("TOKEN".to_owned(), Secret::new(CANARIES[0].to_owned()))].into();
+    let at = camp
+        .secret_folder
+        .put(&session.row.id, "web", Generation(1), &files)
+        .unwrap();
+    let row = Box::new(row);
+    session
+        .record(Op::Plan {
+            epoch: epoch.clone(),
+            row,
+        })
+        .await
+        .unwrap();
+    let failure = format!("it said {}", CANARIES[0]);
+    session
+        .record(Op::Fail {
+            epoch: epoch.clone(),
+            intent: intent.clone(),
+            failure,
+        })
+        .await
+        .unwrap();
+    assert!(at.exists());
+    let evidence = format!("refused: {}", CANARIES[2]);
+    session
+        .record(Op::Bury {
+            epoch,
+            intent,
+            evidence,
+        })
+        .await
+        .unwrap();
+    assert!(!at.exists(), "what is proved to be gone needs no secrets");
+    let rows = camp.journal.intents(&session.row.id).await.unwrap();
+    assert_eq!(rows[0].failure.as_deref(), Some("it said ***"));
+    assert_eq!(rows[0].evidence.as_deref(), Some("refused: ***"));
+    clean_files(&bed.state(), &[]);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_at_once() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    let spec = bed.load(
+        &camp,
+        r#"name = "shop"
+[secrets]
+unset = { variable = "NOT_THERE" }
+absent = { file = "not-there" }
+empty = { file = "empty" }
+failing = { command = "printf said-out; echo 'said-err said-out' >&2; exit 7" }
+fine = { variable = "CANARY" }
+using = { command = ["sh", "-c", "echo \"got $0\" >&2; exit 1", "{{ secret('fine') }}"] }
+[machines.web]
+provider = "sim"
+memory.image = "any"
+[[stages]]
+name = "test"
+[[stages.tasks]]
+name = "t"
+on = "web"
+env = { A = "{{ secret('unset') }}{{ secret('absent') }}{{ secret('empty') }}{{ secret('failing') }}{{ secret('using') }}" }
+run = "true"
+"#,
+    );
+    bed.write("empty", "\n");
+    let (told_to, receiver) = events();
+    let error = camp.prepare_up(spec, told_to).await.unwrap_err();
+    let facts: Vec<(&str, &str)> = error.context().collect();
+    let not_there = format!(
+        "the file {} is not there: put it there",
+        bed.disk.path().join("not-there").display()
+    );
+    assert_eq!(
+        facts,
+        [
+            ("absent", not_there.as_str()),
+            ("empty", "it is empty"),
+            ("failing", "its command ended with 7: said-err ***"),
+            ("unset", "the variable NOT_THERE is not set: export NOT_THERE=…"),
+            ("using", "its command ended with 1: got ***"),
+        ]
+    );
+    assert!(
+        error.message().contains("`absent`, `empty`, `failing`"),
+        "{}",
+        Report(&error)
+    );
+    assert!(camp.find("shop").await.unwrap().is_none(), "nothing was started");
+    assert!(bed.world.machines().is_empty() && told(receiver).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_odd_is_noted() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    bed.write("short", "abc");
+    bed.write("open", "hunter22\n\n");
+    let open = bed.disk.path().join("open");
+    fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let mut spec = bed.load(&camp, &described("true"));
+    spec.secrets
+        .insert(name("by-variable"), SecretSource::File("short".into()));
+    spec.secrets.insert(name("by-file"), SecretSource::File(open.clone()));
+    let (told_to, receiver) = events();
+    let in_hand = resolve(&camp, &spec, &told_to).await.unwrap();
+    assert_eq!(
+        in_hand.values()[&name("by-file")].reveal(),
+        "hunter22\n",
+        "one line end goes"
+    );
+    assert_eq!(in_hand.values()[&name("by-command")].reveal(), CANARIES[2]);
+    assert_eq!(in_hand.redactor().redact("abc hunter22"), "abc ***");
+    let mut notes: Vec<String> = told(receiver)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Note { text } => Some(text),
+            _ => None,
+        })
+        .collect();
+    notes.sort();
+    let everybody = format!(
+        "{} holds a secret, and everybody can read it: chmod o-r {0}",
+        open.display()
+    );
+    assert_eq!(
+        notes,
+        [
+            everybody.as_str(),
+            "the secret `by-variable` has less than 4 characters: it is used, and not redacted in output and reports"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_dead_command_left_in_memory_goes() {
+    let bed = Bed::new();
+    let camp = bed.camp();
+    let spec = bed.load(&camp, &described("true"));
+    let files = [("TOKEN".to_owned(), Secret::new("hunter22".to_owned()))].into();
+    let unknown = EnvId::new("0123456789").unwrap();
+    let put = |id: &EnvId| camp.secret_folder.put(id, "web", Generation(1), &files).unwrap();
+    let left = put(&unknown);
+    let pending = camp.prepare_up(spec, Events::none()).await.unwrap();
+    assert!(!left.exists(), "a changing command tidies");
+    assert!(pending.execute().await.unwrap().ready);
+    let living = put(&camp.find("shop").await.unwrap().unwrap().id);
+    let left = put(&unknown);
+    camp.gc(&Events::none()).await.unwrap();
+    assert!(
+        !left.exists() && living.exists(),
+        "a sweep as well, and what lives keeps its own"
+    );
+}
