@@ -50,6 +50,8 @@ pub(crate) struct Learnt {
     pub(crate) shares_files: bool,
     /// Members of one network find each other by name.
     pub(crate) names: bool,
+    /// It runs health checks by itself.
+    pub(crate) health: bool,
     /// It is Podman, which behaves otherwise here and there.
     pub(crate) podman: bool,
 }
@@ -72,14 +74,14 @@ mod tests {
     #[test]
     fn an_engine_whose_addresses_are_out_of_reach_does_not_dial() {
         let learnt = |dials, shares_files, names| {
-            let podman = false;
             of(
                 16,
                 Learnt {
                     dials,
                     shares_files,
                     names,
-                    podman,
+                    health: true,
+                    podman: false,
                 },
             )
         };

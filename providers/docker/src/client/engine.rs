@@ -6,7 +6,7 @@ use encamp_core::{Ambient, Cx, Error, ErrorKind, Finding, Level, Result, Site};
 
 use super::endpoint::Endpoint;
 use super::host;
-use super::podman::{has_names, is_podman};
+use super::podman::{has_names, is_podman, runs_checks};
 use crate::capabilities::Learnt;
 use crate::config::Settings;
 use crate::convert::{Offer, Reach, engine_site};
@@ -47,9 +47,11 @@ impl Engine {
         let (first, second) =
             tokio::try_join!(bounded(cx, docker.info()), bounded(cx, docker.info())).map_err(failed)?;
         let site = site_of(&endpoint, &first, &second).await;
+        let shares_files = endpoint.is_socket() && host::ThisHost::read().await.is_host_of(&first);
         let learnt = Learnt {
             dials: endpoint.local && addresses_reach(&first),
-            shares_files: endpoint.is_socket() && host::ThisHost::read().await.is_host_of(&first),
+            shares_files,
+            health: !podman || runs_checks(shares_files),
             names: !podman || has_names(endpoint.socket()).await,
             podman,
         };
@@ -78,6 +80,11 @@ impl Engine {
             let warning = Finding::new(Level::Warning, text);
             let help = "install netavark and aardvark-dns, and set `network_backend = \"netavark\"` in containers.conf";
             findings.push(warning.help(help));
+        }
+        if !self.learnt.health {
+            let text = "it runs no health checks, because Podman leaves them to systemd, which is not here";
+            let warning = Finding::new(Level::Warning, text);
+            findings.push(warning.help("probe with `run` or `tcp` in the place of `healthcheck`"));
         }
         if !self.reach().publishes() {
             let text = "it is on another host, so no port of its machines can be dialled from here";

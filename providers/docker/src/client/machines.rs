@@ -199,7 +199,12 @@ impl Engine {
     /// One look at a machine.
     pub(crate) async fn inspect(&self, cx: &Cx, target: &Target) -> Result<Observed> {
         Ok(match self.find(cx, target).await? {
-            Some(container) => observed(&container, &self.reach()),
+            Some(container) => {
+                let mut observed = observed(&container, &self.reach());
+                // A check that nobody runs would stay at its beginning for ever.
+                observed.health = observed.health.filter(|_| self.learnt.health);
+                observed
+            }
             None => Observed::new(Phase::Gone, target.id.clone().unwrap_or_default(), Access::None),
         })
     }

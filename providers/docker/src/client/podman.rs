@@ -1,5 +1,6 @@
 //! Podman behind Docker's interface: how it is known, and what it says in its own interface alone.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::SystemVersion;
@@ -26,6 +27,11 @@ pub(super) async fn has_names(socket: Option<&str>) -> bool {
     let info = tokio::time::timeout(PATIENCE, get(path, "/v4.0.0/libpod/info")).await;
     let info = info.ok().and_then(Result::ok).unwrap_or_default();
     info.pointer("/host/networkBackend").and_then(Value::as_str) == Some("netavark")
+}
+
+/// Whether it runs health checks by itself: systemd does that for it. Of another host nothing is known.
+pub(super) fn runs_checks(on_this_host: bool) -> bool {
+    !on_this_host || Path::new("/run/systemd/system").exists()
 }
 
 /// One read of its own interface, which Docker's client does not speak.
