@@ -6,6 +6,7 @@
 //! What machines, files and names bring along cannot move a cursor, set a title or write to a clipboard: every text that
 //! passes here is cleaned once more, and keeps its line ends, its tabs and its colours.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -41,7 +42,8 @@ pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a text does not fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }
