@@ -22,20 +22,24 @@ pub(crate) fn line(text: &str) -> String {
             c => clean.push(c),
         }
     }
-    if coloured {
-        clean.push_str("\u{1b}[0m");
+    if coloured && !clean.ends_with(RESET) {
+        clean.push_str(RESET);
     }
     clean
+}
+
+/// Ends every colour.
+const RESET: &str = "\u{1b}[0m";
+
+/// A text with its line ends, each line clean.
+pub(crate) fn text(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(line).collect();
+    lines.join("\n")
 }
 
 /// Each line of a text, clean.
 pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(line).collect()
-}
-
-/// A text of several lines, each clean and with its end.
-pub(crate) fn block(text: &str) -> String {
-    lines(text).into_iter().map(|line| line + "\n").collect()
 }
 
 /// What follows an ESC; gives the whole sequence where it is a colour.
@@ -140,7 +144,10 @@ mod tests {
     #[test]
     fn text_tabs_and_colours_stay() {
         assert_eq!(line("a\tb ü"), "a\tb ü");
-        assert_eq!(line("\u{1b}[1;31mred\u{1b}[0m"), "\u{1b}[1;31mred\u{1b}[0m\u{1b}[0m");
+        assert_eq!(line("\u{1b}[1;31mred"), "\u{1b}[1;31mred\u{1b}[0m");
+        let twice = line(&line("\u{1b}[1;31mred\u{1b}[0m"));
+        assert_eq!(twice, "\u{1b}[1;31mred\u{1b}[0m", "clean stays as it is");
+        assert_eq!(text("a\n\u{1b}[2Jb\n"), "a\nb\n");
     }
 
     #[test]

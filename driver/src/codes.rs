@@ -21,6 +21,10 @@ pub(crate) const EXISTS: Code = "E0310";
 pub(crate) const COPY: Code = "E0311";
 /// A port of this host cannot be listened on.
 pub(crate) const LISTEN: Code = "E0312";
+/// An image is missing.
+pub(crate) const IMAGE: Code = "E0412";
+/// A port is taken.
+pub(crate) const PORT: Code = "E0415";
 /// What became of a command is not known.
 pub(crate) const LOST: Code = "E0419";
 
@@ -50,14 +54,14 @@ const PROVIDERS: &[Row] = &[
     row(
         ErrorKind::NotFound,
         &[Verb::Resolve, Verb::Prepare, Verb::Create],
-        "E0412",
+        IMAGE,
     ),
     row(ErrorKind::Unavailable, &[Verb::Inspect], "E0414"),
     Row {
         kind: ErrorKind::Conflict,
         verbs: &[Verb::Create, Verb::Start],
         fact: Some("address"),
-        code: "E0415",
+        code: PORT,
     },
     row(ErrorKind::Unavailable, &[], "E0402"),
     row(ErrorKind::Unauthorized, &[], "E0403"),

@@ -14,7 +14,7 @@ use crate::failure::{self, Failure, Scene};
 use crate::follow::Follow;
 use crate::progress::{Of, Shown};
 use crate::settings::Settings;
-use crate::{clean, output, words};
+use crate::{output, words};
 
 /// The file where none is named.
 pub(crate) const FILE: &str = "encamp.toml";
@@ -77,7 +77,12 @@ impl Desk {
             set: &of.set,
             ..Load::new(&path, &self.kinds)
         });
-        loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))
+        let mut loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
+        // A file that was named without a folder is in this one; an empty path is no folder to run in.
+        if loaded.environment.folder.as_os_str().is_empty() {
+            loaded.environment.folder = PathBuf::from(".");
+        }
+        Ok(loaded)
     }
 
     /// What a file describes, where it still can be read; says nothing where not.
@@ -94,7 +99,7 @@ impl Desk {
             if self.json {
                 output::json(&json!({ "event": "warnings", "warnings": loaded.to_json() }));
             } else {
-                output::tell_text(&clean::block(&loaded.render(output::has_colour())));
+                output::tell_text(&loaded.render(output::has_colour()));
             }
         }
         Ok(loaded.environment)

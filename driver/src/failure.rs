@@ -108,7 +108,7 @@ impl Failure {
                 );
                 format!(
                     "{}{}: {errors}, {warnings} · {}\n",
-                    clean::block(&failure.render(colour)),
+                    failure.render(colour),
                     clean::line(path),
                     scene.now
                 )
@@ -225,13 +225,16 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
             .map(|(_, value)| value.to_owned())
             .collect::<Vec<_>>()
     };
-    let mut why = chain(error);
+    let native = chain(error);
+    let mut why = Vec::new();
     for (key, value) in error.context().filter(|(key, _)| !SHOWN_APART.contains(key)) {
-        let is_said = error.message().contains(value) || why.iter().any(|line| line.contains(value));
+        let is_said = error.message().contains(value) || native.iter().any(|line| line.contains(value));
         if !is_said {
             why.push(format!("{key}: {value}"));
         }
     }
+    // The carrier's own words come last: they are the longest, and say the least to most.
+    why.extend(native);
     if error.kind() == ErrorKind::Invalid && error.verb() == Some(Verb::Connect) {
         let named = |instance: &&Instance| error.provider().is_some_and(|name| name.as_str() == instance.name);
         let origins = scene
@@ -379,8 +382,8 @@ mod tests {
         insta::assert_snapshot!(plain(&render(&[error("web-0"), error("web-1")], &scene)), @r"
         error[E0412]: image `shop/web:1.5` is not here and cannot be pulled
           while: up shop, web-0 and web-1 on `docker`, step prepare, after 3.1s
-          why:   pull access denied
-                 container: 01234567
+          why:   container: 01234567
+                 pull access denied
           near:  shop/web:1.4
           now:   db is ready and kept
           help:  docker build -t shop/web:1.5 ./web

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use encamp::events::Status;
 use encamp::plan::{Action, Plan, Reason, Step};
 use encamp::{Change, Preview, Prospect, Shared};
 
+use crate::board::brief;
 use crate::{clean, moment, words};
 
 /// So many members of a group that are described alike are shown in one line.
@@ -216,7 +218,7 @@ fn reason(reason: &Reason, changes: &[Change]) -> String {
         }
         Reason::Rebound => "rebind: values of other machines that it was made with have changed".into(),
         Reason::Moved => "its description names another provider".into(),
-        Reason::Failed(failure) => format!("it failed: {}", clean::short_ids(&clean::line(failure))),
+        Reason::Failed(failure) => format!("it failed: {}", brief(Status::Failed, failure)),
         Reason::Ended => "its process has ended".into(),
         Reason::Vanished => "it is not there any more".into(),
         Reason::NotDescribed => "it is not described any more".into(),

@@ -2,11 +2,17 @@
 //!
 //! Standard output is what was asked for, standard error is progress and diagnostics. Nobody reading any more is no
 //! failure: what a command does to machines goes on.
+//!
+//! What machines, files and names bring along cannot move a cursor, set a title or write to a clipboard: every text that
+//! passes here is cleaned once more, and keeps its line ends, its tabs and its colours.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use encamp::Value;
+
+use crate::clean;
 
 /// Writes a line of what was asked for.
 pub(crate) fn result(line: &str) {
@@ -16,7 +22,7 @@ pub(crate) fn result(line: &str) {
 /// Writes a line of what was asked for, and says whether it could be.
 pub(crate) fn try_result(line: &str) -> io::Result<()> {
     let mut stdout = AutoStream::auto(io::stdout().lock());
-    writeln!(stdout, "{line}")?;
+    writeln!(stdout, "{}", clean::text(line))?;
     stdout.flush()
 }
 
@@ -27,20 +33,34 @@ pub(crate) fn json(object: &Value) {
 
 /// Writes an object for programs, and says whether it could be.
 pub(crate) fn try_json(object: &Value) -> io::Result<()> {
-    let text = object.to_string();
+    let text = escaped(&object.to_string());
     try_result(&format!("{{\"v\":1,{}", text.trim_start_matches('{')))
+}
+
+/// JSON in which no control character stands as itself: those beyond ASCII are left alone by its writer.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            // Writing to a text does not fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Writes a line of progress or diagnosis.
 pub(crate) fn tell(line: &str) {
     let mut stderr = AutoStream::auto(io::stderr().lock());
-    let _ = writeln!(stderr, "{line}");
+    let _ = writeln!(stderr, "{}", clean::text(line));
 }
 
 /// Writes a text that has its line ends already.
 pub(crate) fn tell_text(text: &str) {
     let mut stderr = AutoStream::auto(io::stderr().lock());
-    let _ = write!(stderr, "{text}");
+    let _ = write!(stderr, "{}", clean::text(text));
 }
 
 /// Writes a question, and stays on its line.
@@ -52,10 +72,11 @@ pub(crate) fn ask(question: &str) {
 /// Writes a frame of a live display: `moves` as they are, and lines with their colours where those are wanted.
 pub(crate) fn frame(moves: &str, lines: &str) {
     let mut stderr = io::stderr().lock();
+    let lines = clean::text(lines);
     let lines = if has_colour() {
-        lines.to_owned()
+        lines
     } else {
-        anstream::adapter::strip_str(lines).to_string()
+        anstream::adapter::strip_str(&lines).to_string()
     };
     let _ = stderr.write_all(format!("{moves}{lines}").as_bytes());
     let _ = stderr.flush();
@@ -79,4 +100,18 @@ pub(crate) fn raw_stdout() -> tokio::io::Stdout {
 /// Standard error for the bytes of a command in a machine, as they are.
 pub(crate) fn raw_stderr() -> tokio::io::Stderr {
     tokio::io::stderr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_every_control_character_by_its_number() {
+        let said = serde_json::json!({ "line": "a\u{9b}2J\u{7f}\u{1b}ü" }).to_string();
+        let text = escaped(&said);
+        assert_eq!(text, r#"{"line":"a\u009b2J\u007f\u001bü"}"#);
+        let back: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["line"], "a\u{9b}2J\u{7f}\u{1b}ü");
+    }
 }

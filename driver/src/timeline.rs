@@ -44,6 +44,8 @@ impl What {
 struct Span {
     lane: String,
     text: String,
+    /// A task's own name, without its stage.
+    name: Option<String>,
     what: What,
     from: Duration,
     to: Duration,
@@ -123,6 +125,7 @@ impl Timeline {
                 self.spans.push(Span {
                     lane: report.machine.clone(),
                     text: label(&report.stage, &report.task),
+                    name: Some(report.task.clone()),
                     what: What::Task(report.outcome),
                     from: now.saturating_sub(took),
                     to: now,
@@ -139,6 +142,7 @@ impl Timeline {
                     self.spans.push(Span {
                         lane: "down".into(),
                         text: "down".into(),
+                        name: None,
                         what: What::Down,
                         from,
                         to: now,
@@ -169,6 +173,7 @@ impl Timeline {
         self.spans.push(Span {
             lane: open.machine,
             text: open.text,
+            name: None,
             what: open.what,
             from: open.from,
             to,
@@ -182,7 +187,7 @@ impl Timeline {
         for span in self.spans.iter().filter(|span| span.what != What::Down) {
             let name = match span.what {
                 What::Machine(_) => &span.lane,
-                _ => &span.text,
+                _ => span.name.as_ref().unwrap_or(&span.text),
             };
             match all.iter_mut().find(|(known, _)| known == name) {
                 // Its steps follow each other; a task on several machines takes as long as the slowest.

@@ -92,7 +92,7 @@ impl Shown {
         self.timeline.take(event);
         match self.form {
             Form::Silent => {}
-            Form::Json => output::result(&json_line(event)),
+            Form::Json => output::result(&output::escaped(&json_line(event))),
             Form::Lines => {
                 let headline = |plan: &Plan, ends| (!self.planned).then(|| headline(plan, self.ttl, ends));
                 for line in lines::of(event, self.of, headline) {

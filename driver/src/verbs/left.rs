@@ -33,7 +33,11 @@ pub(super) fn tell_left(left: &[Left]) {
             .as_ref()
             .map(|instance| format!(" on `{instance}`"))
             .unwrap_or_default();
-        output::tell(&format!("left: {}{instance}   {}", left.object, left.key));
+        output::tell(&format!(
+            "left: {}{instance}   {}",
+            clean::line(&left.object),
+            clean::line(&left.key)
+        ));
         output::tell(&format!("  why:   {}", clean::short_ids(&clean::line(&left.why))));
         if let Some(help) = &left.help {
             output::tell(&format!("  help:  {}", clean::line(help)));

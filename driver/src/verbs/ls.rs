@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{moment, output, words};
+use crate::{clean, moment, output, words};
 
 pub(super) async fn ls(cx: &Context) -> Result<Exit, Failure> {
     let all = cx.encamp.environments().await?;
@@ -40,7 +40,7 @@ fn row(summary: &Summary) -> Vec<String> {
         } else {
             providers.join(", ")
         },
-        summary.by.clone(),
+        clean::line(&summary.by),
         moment::about(moment::since(summary.created)),
         ends(summary),
     ]

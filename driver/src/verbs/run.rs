@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Refusal, error_json};
 use crate::follow::Follow;
 use crate::progress::Of;
-use crate::{moment, output, terminal, words};
+use crate::{holder, moment, output, terminal, words};
 
 /// What the work has come to.
 enum Next<T> {
@@ -56,6 +56,7 @@ async fn once(cx: &Context, args: &Run, spec: spec::Environment) -> Result<(Exit
     let mut follow = cx.follow(Of::Run)?;
     follow.shown.ttl(spec.ttl);
     let events = follow.events();
+    let places = holder::places(&spec);
     let mut working = std::pin::pin!(cx.encamp.run(spec, options, events));
     let done = loop {
         let next = async {
@@ -83,11 +84,12 @@ async fn once(cx: &Context, args: &Run, spec: spec::Environment) -> Result<(Exit
         }
     };
     follow.shown.finish();
-    let Some(report) = done.transpose()? else {
+    let Some(mut report) = done.transpose()? else {
         let existing = follow.shown.board.existing().join(", ");
         output::tell(&format!("interrupted · left: {existing} · encamp gc ends it"));
         return Ok((Exit::Left, None));
     };
+    holder::explain(cx, &mut report.errors, &places).await;
     let exit = Exit::Code(report.exit_code());
     if cx.json {
         if let Err(error) = summary::write_timeline(args, &report, &follow.shown) {

@@ -49,7 +49,7 @@ fn head(environment: &Environment) -> String {
     if summary.run {
         parts.push("of a run".into());
     }
-    parts.extend(summary.file.as_ref().map(|file| format!("from {file}")));
+    parts.extend(summary.file.as_ref().map(|file| format!("from {}", clean::line(file))));
     parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
     parts.push(if summary.state == "overdue" {
         ends(summary)
@@ -63,7 +63,7 @@ fn row(machine: &Machine) -> Vec<String> {
     let address = machine
         .addrs()
         .first()
-        .map(|addr| addr.host.clone())
+        .map(|addr| clean::line(&addr.host))
         .unwrap_or_default();
     let id = machine
         .id()

@@ -16,13 +16,14 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Refusal, error_json, exit_of};
 use crate::progress::{Of, Shown};
-use crate::{clean, moment, outlook, output, words};
+use crate::{clean, holder, moment, outlook, output, words};
 
 pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let spec = cx.load(args)?;
     let mut follow = cx.follow(Of::Up)?;
     let ttl = spec.ttl;
     follow.shown.ttl(ttl);
+    let places = holder::places(&spec);
     let events = follow.events();
     let prepared = follow.until(cx.encamp.prepare_up(spec, events), |count, shown| {
         shown.say("stopping before anything is changed");
@@ -80,7 +81,8 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     let done = done.await;
     follow.shown.finish();
     match done.transpose()? {
-        Some(report) => {
+        Some(mut report) => {
+            holder::explain(cx, &mut report.errors, &places).await;
             let exit = finish(cx, args, &report, &follow.shown.board);
             tell_stopped(cx, &report).await;
             Ok(exit)

@@ -32,7 +32,7 @@ pub(super) fn validate(desk: &Desk, args: &OfFile) -> Result<Exit, Failure> {
         }));
         return Ok(Exit::Well);
     }
-    output::tell_text(&clean::block(&loaded.render(output::has_colour())));
+    output::tell_text(&loaded.render(output::has_colour()));
     output::result(&format!(
         "{}: {}   {}, {}, {}",
         clean::line(&file),

@@ -201,7 +201,7 @@ fn a_shell_waits_in_the_machine_that_failed() {
         "{ran}"
     );
     assert!(
-        ran.stdout.contains("traces\r") && ran.stdout.contains("1 task failed"),
+        ran.stdout.contains("\ntraces\n") && ran.stdout.contains("1 task failed"),
         "{ran}"
     );
     bed.nothing_is_left();
@@ -209,7 +209,7 @@ fn a_shell_waits_in_the_machine_that_failed() {
         .on_terminal(
             "run --shell-on-failure --set inputs.greeting=hi",
             "a shell in client",
-            "\u{4}",
+            "exit\n",
         )
         .exits(1);
     assert!(ran.stdout.contains("nothing left"), "{ran}");

@@ -4,6 +4,8 @@ mod bed;
 mod docker_exec;
 #[cfg(feature = "failpoints")]
 mod docker_failpoints;
+mod docker_failures;
+mod docker_hostile;
 mod docker_inside;
 mod docker_machines;
 mod docker_plan;
