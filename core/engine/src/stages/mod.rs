@@ -8,8 +8,9 @@ mod task;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
-use encamp_core::{Error, Name};
+use encamp_core::{Error, Exit, Name};
 use encamp_file::spec::Environment;
 use encamp_file::text::{Facts, MachineFacts};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,10 @@ use crate::deaths;
 use crate::execute::Raised;
 use crate::report::{Outcome, TaskReport};
 use crate::session::Session;
+
+/// How often one looks for the death that killed a task, and the pause between.
+const LOOKS_BEHIND: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the stages came to.
 #[derive(Debug, Default)]
@@ -89,7 +94,7 @@ pub(crate) async fn run(
     );
     // A task that failed at once may have failed because its machine had just died.
     let death = match death {
-        None if tasks.iter().any(|task| task.outcome == Outcome::Failed) => staging.look().await,
+        None => staging.look_behind(&tasks).await,
         death => death,
     };
     staged.tasks = tasks;
@@ -98,6 +103,21 @@ pub(crate) async fn run(
         .errors
         .append(&mut staging.errors.lock().unwrap_or_else(PoisonError::into_inner));
     staged
+}
+
+/// How often it is worth to look for a death behind failed tasks.
+fn looks_behind(tasks: &[TaskReport]) -> u32 {
+    let failed = || tasks.iter().filter(|task| task.outcome == Outcome::Failed);
+    let was_killed = |task: &TaskReport| match &task.exit {
+        Some(Exit::Code(code)) => *code > 128,
+        Some(Exit::Signal(_) | Exit::Lost(_)) => true,
+        None => false,
+    };
+    match failed().count() {
+        0 => 0,
+        _ if failed().any(was_killed) => LOOKS_BEHIND,
+        _ => 1,
+    }
 }
 
 impl Staging<'_> {
@@ -127,6 +147,21 @@ impl Staging<'_> {
                 return found;
             }
         }
+    }
+
+    /// The death that made a task fail, if one did. Where its process was killed by another hand, the infrastructure may
+    /// need a moment to know that the machine has ended.
+    async fn look_behind(&self, tasks: &[TaskReport]) -> Option<Error> {
+        for look in 0..looks_behind(tasks) {
+            if look > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            let found = self.look().await;
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     /// A machine that has died and was not stopped by a task.
