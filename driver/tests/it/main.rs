@@ -1,6 +1,7 @@
 //! The program `encamp`, as its users see it.
 
 mod bed;
+mod docker_examples;
 mod docker_exec;
 #[cfg(feature = "failpoints")]
 mod docker_failpoints;
@@ -10,6 +11,7 @@ mod docker_inside;
 mod docker_machines;
 mod docker_plan;
 mod docker_run;
+mod docker_secrets;
 mod docker_setup;
 mod docker_signals;
 mod docker_terminal;

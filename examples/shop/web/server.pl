@@ -1,5 +1,6 @@
-# A shop of one table. GET /healthz; GET /items lists as JSON; POST /items adds the item that the body names.
-# Speaks to the database of $DATABASE_URL through psql, and listens on $PORT.
+# A shop of one table. GET /healthz; GET /items lists as JSON; POST /items adds the item that the body names; GET /visits
+# tells how often all machines together were asked. Speaks to the database of $DATABASE_URL through psql, with the password
+# in $DB_PASSWORD_FILE, to the cache at $REDIS, and listens on $PORT.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -8,6 +9,10 @@ $SIG{TERM} = $SIG{INT} = sub { exit 0 };    # a first process without handlers w
 
 my %reason = (200 => 'OK', 404 => 'Not Found', 503 => 'Service Unavailable');
 my $url = $ENV{DATABASE_URL} or die "DATABASE_URL is not set\n";
+if (my $file = $ENV{DB_PASSWORD_FILE}) {
+    open my $password, '<', $file or die "$file: $!\n";
+    chomp($ENV{PGPASSWORD} = <$password>);
+}
 my $listener = IO::Socket::INET->new(LocalPort => $ENV{PORT} || 8080, Listen => 16, ReuseAddr => 1)
     or die "cannot listen: $@\n";
 
@@ -29,8 +34,10 @@ sub answer {
     }
     read $client, my $body, $length;
 
+    my $visits = $path eq '/healthz' ? undef : redis('INCR visits');
     my $answer
-        = $path eq '/healthz' ? query('list.sql') && "ok\n"
+        = $path eq '/healthz' ? query('list.sql') && redis('PING') && "ok\n"
+        : $path eq '/visits'  ? $visits
         : $path ne '/items'   ? 0
         : $method eq 'GET'    ? query('list.sql')
         : $method eq 'POST'   ? query('add.sql', $body)
@@ -48,4 +55,12 @@ sub query {
     open my $psql, '-|', 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', @name, '-f', $file, $url or return undef;
     my $out = join '', <$psql>;
     return close $psql ? $out : undef;
+}
+
+# Asks the cache. Answers with a number or a word, or with nothing where it does not answer.
+sub redis {
+    my ($command) = @_;
+    my $cache = IO::Socket::INET->new(PeerAddr => $ENV{REDIS}, Timeout => 2) or return undef;
+    print $cache "$command\r\n";
+    return (<$cache> // '') =~ /^[:+](\w+)/ ? $1 : undef;
 }
