@@ -169,7 +169,8 @@ codes! {
     OUTSIDE = "E0144", "a path leads out of the file's folder",
         "What goes to a machine lies beside or below the environment file, so that a file that was copied from elsewhere \
          cannot take anything else of this computer with it. Absolute paths, `..` beyond the folder, and links that lead \
-         out of it are refused. Put the file into the folder, or the environment file further up.";
+         out of it are refused. Put the file into the folder, or the environment file further up: `{ copy = \"../lib\" }` in \
+         `test/encamp.toml` becomes `{ copy = \"lib\" }` in an `encamp.toml` one folder higher.";
     VISIBLE = "E0145", "a secret would be seen",
         "The text holds a secret, and its place is one that the infrastructure or encamp shows to others: a kind's table, \
          the environment of a container's main process (`docker inspect` prints it), a path, an output. Give it to the \
@@ -177,7 +178,8 @@ codes! {
          `TOKEN_FILE` names that. For `env` alone, `--allow-visible` overrides.";
     LATER = "E0146", "this comes with a later version",
         "The language has a place for it, but this version cannot do it yet. The message says what does the same until \
-         then, where something does.";
+         then, where something does: `setup = [{ run = \"ansible-playbook site.yml\" }]` for `ansible`, \
+         `ready = [{ run = \"systemctl is-system-running\" }]` for `cloud_init`.";
     ONE_SOURCE = "E0147", "a secret comes from exactly one place",
         "A secret never stands in the environment file. `[secrets]` says where it comes from, with one of \
          `variable` (of encamp's own environment), `file` and `command`: `token = { variable = \"TOKEN\" }`.";
@@ -206,7 +208,8 @@ codes! {
          write a table with a header, `[machines.web.docker]`.";
     LITERAL_SECRET = "W0205", "what is called a secret stands in the file",
         "`secrets` of a machine makes files that nobody else sees, but the text given stands in the environment file for \
-         everybody to read. Use `secret('…')` in it; what is no secret may as well stand in `env`.";
+         everybody to read. Use `secret('…')` in it, `secrets = { URL = \"https://u:{{ secret('password') }}@host\" }`; what is no secret may as \
+         well stand in `env`.";
 }
 
 #[cfg(test)]

@@ -122,9 +122,8 @@ pub(crate) fn render(template: &Inner, facts: &Facts, viewer: &Viewer) -> Result
     };
     let Rendered { text, record, .. } = template.page.evaluate(&vars, ctx);
     text.map_err(|error| {
-        let fault = record
-            .fault
-            .unwrap_or_else(|| Fault::of_engine(&error, !template.secrets.is_empty()));
+        let fault = record.fault.unwrap_or_else(|| Fault::of_engine(&error));
+        let fault = fault.without_secrets(!template.secrets.is_empty());
         let file = SourceFile::new(template.file.clone(), template.page.source.clone());
         let (line, column) = match range(&error, &template.page.source) {
             Some(range) => file.position(range.start),

@@ -61,14 +61,19 @@ impl Fault {
         }
     }
 
-    /// What the engine says; of a secret nothing that may quote its value.
-    pub(crate) fn of_engine(error: &Error, secret: bool) -> Self {
-        let message = if secret {
-            "it has no value; more is not said, because it holds a secret".to_owned()
-        } else {
-            error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
-        };
+    /// What the engine says.
+    pub(crate) fn of_engine(error: &Error) -> Self {
+        let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         Self::new(codes::FAILED_EXPRESSION, message, None)
+    }
+
+    /// The same, but of what holds a secret nothing that may quote its value.
+    pub(crate) fn without_secrets(self, secret: bool) -> Self {
+        if !secret || self.kind != RenderErrorKind::Failed {
+            return self;
+        }
+        let message = "it has no value; more is not said, because it holds a secret";
+        Self::new(self.code, message, None)
     }
 
     /// Both a value that is not known yet and one that never will be.

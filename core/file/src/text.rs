@@ -210,8 +210,9 @@ impl Text {
     fn failed(&self, expr: &Expr, trouble: Trouble, record: Record) -> RenderError {
         let fault = match (record.fault, trouble) {
             (Some(fault), _) | (None, Trouble::Value(fault)) => fault,
-            (None, Trouble::Engine(error)) => Fault::of_engine(&error, self.is_secret()),
+            (None, Trouble::Engine(error)) => Fault::of_engine(&error),
         };
+        let fault = fault.without_secrets(self.is_secret());
         self.error(fault.kind, format!("`{}`: {}", expr.text.trim(), fault.message))
     }
 

@@ -160,14 +160,28 @@ fn secrets_are_rendered_from_facts_alone() {
 
 #[test]
 fn an_error_about_a_secret_does_not_quote_it() {
+    // While loading something of nine characters stands for a secret; then the other branch is taken.
     let text = "name = 'x'\n[secrets]\ns = { variable = 'S' }\n[machines.a]\nprovider = 'lab'\n\
-                env = { A = \"{{ secret('s') | int }}\" }\n";
-    let environment = good(text).environment;
-    let facts = facts_with(&[("s", "hunter2")]);
-    let error = environment.machines[0].env["A"]
-        .render(&facts, &Viewer::Member(name("a")))
-        .unwrap_err();
-    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+                env = { A = \"{{ 'x' if secret('s') | length == 9 else machines[secret('s')].name }}\" }\n\
+                setup = [{ template = 't.j2', to = '/t' }]\n";
+    let mut memory = Memory::new(text);
+    memory.put(
+        "t.j2",
+        "{% set name = secret('s') %}{% if name | length != 9 %}{{ machines[name].name }}{% endif %}",
+    );
+    let loaded = load_from(&memory, |_| {}).unwrap_or_else(|failure| panic!("{}", failure.render(false)));
+    let machine = &loaded.environment.machines[0];
+    let (facts, viewer) = (facts_with(&[("s", "hunter2")]), Viewer::Member(name("a")));
+    let Action::Template(file) = &machine.setup[0].action else {
+        panic!()
+    };
+    for error in [
+        machine.env["A"].render(&facts, &viewer).unwrap_err(),
+        file.template.render(&facts, &viewer).unwrap_err(),
+    ] {
+        assert!(!format!("{error:?} {error}").contains("hunter2"), "{error}");
+        assert!(error.message().contains("holds a secret"), "{error}");
+    }
 }
 
 #[test]
