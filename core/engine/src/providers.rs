@@ -38,6 +38,11 @@ impl Providers {
         }
     }
 
+    /// What the surrounding process gave.
+    pub fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
     /// Adds a kind.
     pub fn add_kind(&mut self, kind: Arc<dyn Kind>) {
         self.kinds.insert(kind.info().name.clone(), kind);
