@@ -1,11 +1,12 @@
 //! What every verb works with.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use encamp::file::{self, Kinds, Load, Loaded};
-use encamp::{Encamp, Error};
+use encamp::{Encamp, Error, Name};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -75,6 +76,7 @@ impl Desk {
         let path = file_of(of.file.as_ref());
         let loaded = file::load(&Load {
             set: &of.set,
+            secrets: &self.secrets(),
             ..Load::new(&path, &self.kinds)
         });
         let mut loaded = loaded.map_err(|failure| Failure::File(Box::new(failure), path.display().to_string()))?;
@@ -85,10 +87,18 @@ impl Desk {
         Ok(loaded)
     }
 
+    /// The secrets that a file may speak of without declaring them.
+    fn secrets(&self) -> BTreeSet<Name> {
+        self.settings.secrets.keys().cloned().collect()
+    }
+
     /// What a file describes, where it still can be read; says nothing where not.
     pub(crate) fn described(&self, file: Option<&String>) -> Option<file::spec::Environment> {
         let path = PathBuf::from(file?);
-        let loaded = file::load(&Load::new(&path, &self.kinds));
+        let loaded = file::load(&Load {
+            secrets: &self.secrets(),
+            ..Load::new(&path, &self.kinds)
+        });
         Some(loaded.ok()?.environment)
     }
 

@@ -165,6 +165,7 @@ impl Driver {
         let mut builder = Encamp::builder()
             .state_dir(&settings.state_dir)
             .ambient(variables.ambient())
+            .runtime_dir(variables.runtime())
             .policy(settings.policy.clone())
             .user(variables.user());
         for kind in &self.kinds {
@@ -172,6 +173,9 @@ impl Driver {
         }
         for instance in &settings.instances {
             builder = builder.instance(&instance.name, &instance.kind, instance.settings.clone());
+        }
+        for (name, source) in &settings.secrets {
+            builder = builder.secret(name.as_str(), source.clone());
         }
         #[cfg(feature = "failpoints")]
         if let Some(failpoints) = crate::failpoints::of(variables)? {

@@ -21,6 +21,7 @@ const HOME: &str = "HOME";
 const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 const USER: &str = "USER";
 const LOGNAME: &str = "LOGNAME";
 const TERM: &str = "TERM";
@@ -63,6 +64,12 @@ impl Variables {
         Self(std::env::vars_os().collect())
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(pairs: impl IntoIterator<Item = (&'static str, PathBuf)>) -> Self {
+        let pairs = pairs.into_iter();
+        Self(pairs.map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.0
             .get(&OsString::from(name))?
@@ -88,6 +95,14 @@ impl Variables {
     /// Where state is kept where nothing else is said.
     pub(crate) fn state(&self) -> Option<PathBuf> {
         self.below_home(XDG_STATE_HOME, ".local/state")
+    }
+
+    /// Where secrets lie that machines get as files: in memory, and gone with the session or the next boot.
+    pub(crate) fn runtime(&self) -> PathBuf {
+        match self.folder(XDG_RUNTIME_DIR) {
+            Some(folder) => folder.join("encamp"),
+            None => PathBuf::from(format!("/dev/shm/encamp-{}", rustix::process::getuid().as_raw())),
+        }
     }
 
     /// The user's own settings.
@@ -174,6 +189,10 @@ mod tests {
         let relative = variables(&[("HOME", "/home/anna"), ("XDG_STATE_HOME", "state")]);
         assert_eq!(relative.state(), Some(PathBuf::from("/home/anna/.local/state/encamp")));
         assert_eq!(variables(&[]).state(), None);
+        let session = variables(&[("XDG_RUNTIME_DIR", "/run/user/7")]);
+        assert_eq!(session.runtime(), PathBuf::from("/run/user/7/encamp"));
+        let own = format!("/dev/shm/encamp-{}", rustix::process::getuid().as_raw());
+        assert_eq!(variables(&[]).runtime(), PathBuf::from(own));
     }
 
     #[test]

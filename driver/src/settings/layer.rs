@@ -11,6 +11,7 @@ use encamp::{Policy, Value};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::secret::Given;
 use crate::codes;
 use crate::failure::{Failure, Refusal};
 use crate::moment;
@@ -46,6 +47,7 @@ pub(super) struct Layer {
     pub(super) log: Option<String>,
     pub(super) timeouts: Timeouts,
     pub(super) providers: BTreeMap<String, serde_json::Map<String, Value>>,
+    pub(super) secrets: BTreeMap<String, Given>,
 }
 
 /// How long things may take, as [`Policy`] has it.

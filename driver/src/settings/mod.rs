@@ -8,12 +8,15 @@
 //! 6. flags
 
 mod layer;
+mod secret;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, Environment};
-use encamp::{InstanceName, Policy, Value};
+use encamp::file::spec::SecretSource;
+use encamp::{InstanceName, Name, Policy, Value};
 
 use self::layer::{Layer, Origin};
 use crate::codes;
@@ -42,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) instances: Vec<Instance>,
     /// Where something is said, the last that counts last.
     pub(crate) origins: Vec<String>,
+    /// Where secrets come from that a file speaks of and does not declare.
+    pub(crate) secrets: BTreeMap<Name, SecretSource>,
 }
 
 /// Where settings are looked for, beside what is built in.
@@ -155,7 +160,22 @@ fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Res
         policy: merged.timeouts.policy(),
         instances,
         origins: layers.iter().map(|(origin, _)| origin.to_string()).collect(),
+        secrets: secrets(layers)?,
     })
+}
+
+/// Each from the last place that speaks of it, as a whole.
+fn secrets(layers: &[(Origin, Layer)]) -> Result<BTreeMap<Name, SecretSource>, Failure> {
+    let mut secrets = BTreeMap::new();
+    for (origin, layer) in layers {
+        let wrong = |message: String| Failure::from(Refusal::new(codes::SETTINGS, message).place(origin.to_string()));
+        for (name, given) in &layer.secrets {
+            let source = given.0.clone().ok_or_else(|| wrong(secret::several(name)))?;
+            let name = Name::new(name.as_str()).map_err(|error| wrong(format!("[secrets]: {error}")))?;
+            secrets.insert(name, source);
+        }
+    }
+    Ok(secrets)
 }
 
 #[cfg(test)]
@@ -202,5 +222,40 @@ mod tests {
             ("docker", &serde_json::json!({ "changes_at_once": 2 }))
         );
         assert_eq!(settings.policy.create, std::time::Duration::from_mins(3));
+    }
+
+    #[test]
+    fn a_secret_comes_from_the_last_place_that_speaks_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(
+            "config/encamp/settings.toml",
+            "[secrets]\ntoken = { variable = \"TOKEN\" }\nother = { command = [\"pass\", \"x\"] }\n",
+        );
+        write(PROJECT, "[secrets]\ntoken = { file = \"token\" }\n");
+        let variables = Variables::of([("XDG_CONFIG_HOME", folder.path().join("config"))]);
+        let settings = load(&Places {
+            variables: &variables,
+            state: Some(folder.path()),
+            project: folder.path(),
+            kinds: &[],
+        });
+        let secrets: Vec<String> = settings
+            .unwrap()
+            .secrets
+            .iter()
+            .map(|(name, source)| format!("{name} {source:?}"))
+            .collect();
+        assert_eq!(
+            secrets,
+            [
+                r#"other Command(Argv([Text("pass"), Text("x")]))"#,
+                r#"token File("token")"#
+            ]
+        );
     }
 }

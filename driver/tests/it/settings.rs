@@ -12,7 +12,7 @@ fn what_is_wrong_is_named_with_its_file() {
     exit 2
     -- stdout
     -- stderr
-    error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `timeouts`, `providers`
+    error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `timeouts`, `providers`, `secrets`
       at:    [BED]/home/.config/encamp/settings.toml
     ");
     bed.write("home/.config/encamp/settings.toml", "[timeouts]\ncreate = 300\n");
@@ -70,7 +70,7 @@ fn a_wrong_variable_is_named() {
     exit 2
     -- stdout
     -- stderr
-    error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `timeouts`, `providers`
+    error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `timeouts`, `providers`, `secrets`
       at:    the ENCAMP__ variables
     ");
     assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__TIMEOUTS__CREATE", "soon")), @r#"
@@ -120,4 +120,33 @@ fn the_flag_wins_over_the_variable() {
     bed.encamp(&["ls", "--state", "elsewhere"]).exits(0);
     assert!(bed.path().join("elsewhere/store.db").exists());
     assert!(!bed.path().join("state").exists());
+}
+
+#[test]
+fn a_secret_in_settings_is_refused_and_not_shown() {
+    let bed = Bed::new();
+    for wrong in [
+        "token = \"hunter22\"",
+        "token = { value = \"hunter22\" }",
+        "token = { variable = 7 }",
+        "token = {}",
+        "token = { command = [\"hunter22\", 7] }",
+    ] {
+        bed.write(".encamp/settings.toml", &format!("[secrets]\n{wrong}\n"));
+        let ran = bed.encamp(&["ls"]).exits(2);
+        assert!(
+            ran.stderr.contains("a secret never stands in settings themselves"),
+            "{ran}"
+        );
+        assert!(ran.stderr.contains(".encamp/settings.toml"), "{ran}");
+        assert!(!ran.stderr.contains("hunter22"), "{ran}");
+    }
+    let both = "[secrets]\ntoken = { variable = \"A\", file = \"b\" }\n";
+    bed.write(".encamp/settings.toml", both);
+    assert!(
+        bed.encamp(&["ls"])
+            .exits(2)
+            .stderr
+            .contains("token: it comes from one place")
+    );
 }

@@ -12,12 +12,15 @@ use crate::verbs::up::{Pending, UpReport};
 #[derive(Debug)]
 pub struct Up {
     engine: Engine,
-    pending: Pending,
+    pending: Box<Pending>,
 }
 
 impl Up {
     pub(super) fn new(engine: Engine, pending: Pending) -> Self {
-        Self { engine, pending }
+        Self {
+            engine,
+            pending: Box::new(pending),
+        }
     }
 
     /// What is to be done.

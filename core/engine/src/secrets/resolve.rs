@@ -5,11 +5,10 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use encamp_core::{Ambient, Error, ErrorKind, Name, Result, Secret};
 use encamp_file::spec::{Command, Environment, SecretSource};
-use encamp_file::text::{Facts, Text, Viewer};
+use encamp_file::text::{Facts, Viewer};
 
 use super::forms::{SHORTEST, is_long_enough};
 use super::{InHand, Redactor, command};
@@ -51,20 +50,12 @@ pub(crate) async fn resolve(camp: &Camp, spec: &Environment, events: &Events) ->
             SecretSource::Command(command) => commands.push((name, command)),
         }
     }
-    // A command may need a secret itself, one that does not come from a command.
-    let facts = Facts {
-        secrets: Arc::new(found.values.clone()),
-        ..Facts::default()
-    };
-    let running = commands.into_iter().map(|(name, command)| {
-        let facts = &facts;
-        async move {
-            let said = match argv(command, facts) {
-                Ok(argv) => command::said(&argv, &spec.folder).await,
-                Err(problem) => Err(problem),
-            };
-            (name, said)
-        }
+    let running = commands.into_iter().map(|(name, command)| async move {
+        let said = match argv(command) {
+            Ok(argv) => command::said(&argv, &spec.folder).await,
+            Err(problem) => Err(problem),
+        };
+        (name, said)
     });
     for (name, said) in futures_util::future::join_all(running).await {
         found.add(name, said);
@@ -102,7 +93,7 @@ impl Found {
             return Ok(InHand::new(self.values));
         }
         self.problems.sort();
-        // What a command complains about may be a secret that it was given.
+        // What a command complains about may be another secret.
         let redactor = Redactor::of(self.values.values());
         let names: Vec<String> = self.problems.iter().map(|(name, _)| format!("`{name}`")).collect();
         let what = match names.as_slice() {
@@ -188,13 +179,7 @@ pub(super) fn without_line_end(mut text: String) -> String {
     text
 }
 
-fn argv(command: &Command, facts: &Facts) -> Result<Vec<String>, String> {
-    let render = |text: &Text| {
-        text.render(facts, &Viewer::Controller)
-            .map_err(|error| error.to_string())
-    };
-    match command {
-        Command::Shell(text) => Ok(vec!["sh".into(), "-c".into(), render(text)?]),
-        Command::Argv(words) => words.iter().map(render).collect(),
-    }
+/// Nothing is known yet that it could speak of: neither machines nor secrets.
+fn argv(command: &Command) -> Result<Vec<String>, String> {
+    crate::command::line(command, &Facts::default(), &Viewer::Controller).map(|line| line.argv)
 }
