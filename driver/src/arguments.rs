@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Gc,
     /// Look at everything that encamp stands on: settings, store, providers, what is due
     Doctor,
+    /// Print the JSON Schema of environment files, for editors
+    Schema,
     /// Say what a code such as E0103 means
     Explain(Explain),
     /// Print what makes a shell complete encamp's words: source <(encamp completions bash)
@@ -114,6 +116,7 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Gc => "gc",
             Self::Doctor => "doctor",
+            Self::Schema => "schema",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
         }

@@ -200,6 +200,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         | Verb::Logs(_)
         | Verb::Gc
         | Verb::Doctor
+        | Verb::Schema
         | Verb::Explain(_)
         | Verb::Completions(_) => "",
     }

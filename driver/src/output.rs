@@ -51,6 +51,11 @@ pub(crate) fn escaped(json: &str) -> String {
     text
 }
 
+/// The same for JSON in several lines.
+pub(crate) fn escaped_lines(json: &str) -> String {
+    json.lines().map(escaped).collect::<Vec<_>>().join("\n")
+}
+
 /// Writes a line of progress or diagnosis.
 pub(crate) fn tell(line: &str) {
     let mut stderr = AutoStream::auto(io::stderr().lock());

@@ -15,6 +15,7 @@ mod logs;
 mod ls;
 mod plan;
 mod run;
+mod schema;
 mod shell;
 mod show;
 mod summary;
@@ -34,6 +35,7 @@ pub(crate) use self::explain::explain;
 pub(crate) fn without_store(desk: &Desk, verb: &Verb) -> Option<Result<Exit, Failure>> {
     match verb {
         Verb::Init(args) => Some(init::init(desk, args)),
+        Verb::Schema => Some(schema::schema(desk)),
         Verb::Validate(args) => Some(validate::validate(desk, args)),
         _ => None,
     }
@@ -58,6 +60,6 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Gc => gc::gc(cx).await,
         Verb::Doctor => doctor::doctor(cx).await,
         // These have been obeyed before a store was opened.
-        Verb::Init(_) | Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
+        Verb::Init(_) | Verb::Schema | Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
     }
 }

@@ -20,7 +20,8 @@ fn up_says_so_and_exits_3() {
     [AT] pair 2 machines, ttl 10m (until [CLOCK])
     error[E0401]: no Docker daemon answers at unix:///nonexistent
       while: up pair, web and client on `docker`, step connect, after [T]
-      why:   the socket does not exist
+      why:   chosen by: DOCKER_HOST
+             the socket does not exist
       now:   nothing was started
       help:  sudo systemctl start docker, or point `host` of the provider (or DOCKER_HOST) at one that runs
     ");
@@ -41,7 +42,8 @@ fn run_says_so_exits_3_and_leaves_nothing() {
     [AT] pair-[RUN] gone  [T]  nothing left
     error[E0401]: no Docker daemon answers at unix:///nonexistent
       while: run pair-[RUN], web and client on `docker`, step connect, after [T]
-      why:   the socket does not exist
+      why:   chosen by: DOCKER_HOST
+             the socket does not exist
       now:   nothing was started
       help:  sudo systemctl start docker, or point `host` of the provider (or DOCKER_HOST) at one that runs
     ");

@@ -31,6 +31,7 @@ fn help_names_what_works_and_nothing_else() {
       start        Start machines that were stopped, and wait until they are ready
       gc           Dispose of everything that is due, on every site that was ever used
       doctor       Look at everything that encamp stands on: settings, store, providers, what is due
+      schema       Print the JSON Schema of environment files, for editors
       explain      Say what a code such as E0103 means
       completions  Print what makes a shell complete encamp's words: source <(encamp completions bash)
 
@@ -85,6 +86,7 @@ fn short_help_of_each_verb() {
         "start",
         "gc",
         "doctor",
+        "schema",
         "explain",
         "completions",
     ];
@@ -111,6 +113,7 @@ fn short_help_of_each_verb() {
     Usage: encamp start [OPTIONS] <MACHINE>...
     Usage: encamp gc [OPTIONS]
     Usage: encamp doctor [OPTIONS]
+    Usage: encamp schema [OPTIONS]
     Usage: encamp explain [OPTIONS] [CODE]
     Usage: encamp completions [OPTIONS] <SHELL>
     ");

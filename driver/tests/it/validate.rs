@@ -87,6 +87,19 @@ fn wrong_settings_explain_themselves_and_keep_nobody_from_the_explanation() {
     bed.encamp(&["explain", "E0301"]).exits(0);
 }
 
+#[test]
+fn editors_get_a_schema_with_the_kinds_tables() {
+    let bed = Bed::new();
+    let ran = bed.encamp(&["schema"]).exits(0);
+    let schema: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(
+        ran.stdout.contains("\"docker\"") && ran.stdout.contains("\"stages\""),
+        "{ran}"
+    );
+    assert!(!bed.path().join("state").exists(), "it makes no store");
+}
+
 /// What a shell is answered at the last of the words.
 fn completed(bed: &Bed, words: &[&str]) -> Vec<String> {
     let mut command = bed.command(&["--", "encamp"]);

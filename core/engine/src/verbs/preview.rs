@@ -128,7 +128,9 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
         .filter(|row| row.class == Class::Scope && row.state == IntentState::Ready)
         .map(|row| row.object.as_str())
         .collect();
-    let facts = recorded_facts(&rows);
+    let mut facts = recorded_facts(&rows);
+    // By their names: what is planned needs nobody's secret.
+    facts.secrets = Arc::new(crate::secrets::mark(&spec.secret_names()));
     let mut shared = BTreeSet::new();
     let mut prospects = BTreeMap::new();
     for (name, (machine, changed)) in coming {
