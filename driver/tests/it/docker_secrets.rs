@@ -21,7 +21,7 @@ docker.command = ["sh", "-c", "cat $TOKEN_FILE; cat /etc/app.conf; exec sleep 60
 secrets = { TOKEN = "{{ secret('token') }}" }
 setup = [
     { template = "app.conf.j2", to = "/etc/app.conf" },
-    { run = "echo set up with {{ secret('token') }}; cat $TOKEN_FILE >/tmp/got" },
+    { run = "echo 'set up with {{ secret('token') }}'; cat $TOKEN_FILE >/tmp/got" },
 ]
 services.teller = { run = "cat $TOKEN_FILE; sleep 600" }
 ready = [{ run = "test \"$(cat /tmp/got)\" = \"$(cat $TOKEN_FILE)\"" }]

@@ -170,7 +170,7 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
         "on = \"client\"\nbackground = true\nrun = \"while :; do wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done\"",
         "on = \"client\"\nbackground = true\nrun = \"sleep 1; echo finished\"",
         "do = \"stop\"\nmachine = \"web\"",
-        "on = \"client\"\nrun = \"! wget -q -O /dev/null -T 2 http://web/hostname\"",
+        "on = \"client\"\nrun = \"! wget -q -O /dev/null http://web/hostname\"",
         "do = \"start\"\nmachine = \"web\"",
         "on = \"client\"\nrun = \"wget -q -O /dev/null http://web/hostname\"",
         "do = \"pause\"\nmachine = \"web\"",
@@ -250,10 +250,10 @@ fn files_from_the_network_are_what_their_hash_says() {
     let packed = tar.into_inner().unwrap();
     std::fs::write(served.path().join("a.tar"), &packed).unwrap();
     let (port, _serving) = crate::bed::serve(served.path());
-    let hash: String = sha2::Sha256::digest(&packed)
+    let hash = sha2::Sha256::digest(&packed);
+    let hash = hash
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     let keys = |hash: &str| {
         format!(
             "setup = [{{ fetch = \"http://127.0.0.1:{port}/a.tar\", sha256 = \"{hash}\", to = \"/opt\", unpack = true }}]"
