@@ -1,5 +1,6 @@
 //! Environment files, right and wrong, through the public door.
 
+mod disk;
 mod fake;
 mod full;
 mod good;
