@@ -348,7 +348,7 @@ pub(crate) fn serve(folder: &Path) -> (u16, Serving) {
         if reached() {
             break;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        pause();
     }
     (port, serving)
 }
