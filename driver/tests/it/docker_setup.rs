@@ -250,10 +250,9 @@ fn files_from_the_network_are_what_their_hash_says() {
     let packed = tar.into_inner().unwrap();
     std::fs::write(served.path().join("a.tar"), &packed).unwrap();
     let (port, _serving) = crate::bed::serve(served.path());
-    let hash = sha2::Sha256::digest(&packed);
-    let hash = hash
+    let hash = sha2::Sha256::digest(&packed)
         .iter()
-        .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+        .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
     let keys = |hash: &str| {
         format!(
             "setup = [{{ fetch = \"http://127.0.0.1:{port}/a.tar\", sha256 = \"{hash}\", to = \"/opt\", unpack = true }}]"
