@@ -10,6 +10,7 @@
 )]
 
 mod bed;
+mod edits;
 mod promises;
 mod story;
 

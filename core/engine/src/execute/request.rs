@@ -11,8 +11,10 @@ use encamp_file::text::{Facts, Text, Viewer};
 
 use super::confide;
 use super::raise::Raising;
+use crate::command;
 use crate::identity::{Object, Particulars, freeze, short_hash};
 use crate::journal::{IntentRow, IntentState};
+use crate::secrets;
 
 impl Raising<'_> {
     pub(super) fn identity(&self, class: Class, object: &str, generation: Generation) -> Object {
@@ -65,6 +67,13 @@ impl Raising<'_> {
         let rendered = rendered(machine, kind, &kept).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
         (request.env, request.late) = (rendered.env, rendered.late);
         let bound = rendered.bound;
+        let viewer = Viewer::Member(machine.name.clone());
+        for (name, text) in machine.env.iter().filter(|(_, text)| text.is_secret()) {
+            let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
+            let real = command::render(text, &known, &viewer).map_err(invalid)?;
+            let kept = request.env.get(name).map_or("", String::as_str);
+            secrets::check(kept, &real, &known.secrets)?;
+        }
         let mount = confide::put(self.session, machine, generation, &known)?;
         confide::tell(machine, mount, &**provider, &mut request)?;
         request.scope.clone_from(scope);

@@ -85,6 +85,10 @@ async fn follow(teller: &Teller<'_>, process: Process, input: Option<&str>, task
         stderr,
         mut control,
     } = process;
+    // Before it becomes lines, which are cut where they are too long: half a secret is one still.
+    let redactor = teller.staging.session.secrets.redactor();
+    let stdout = redactor.redact_stream(stdout);
+    let stderr = stderr.map(|stderr| redactor.redact_stream(stderr));
     let speaking = async {
         let ((), out, err) = tokio::join!(
             feed(stdin, input),
