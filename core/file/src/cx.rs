@@ -110,7 +110,7 @@ impl<'a> Cx<'a> {
             sources,
             kinds: load.kinds,
             disk: load.sources,
-            folder: load.path.parent().unwrap_or(Path::new("")),
+            folder: load.folder(),
             allow_visible: load.allow_visible,
             findings,
             world: Arc::default(),

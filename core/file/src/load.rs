@@ -62,6 +62,13 @@ impl std::fmt::Debug for Load<'_> {
 }
 
 impl<'a> Load<'a> {
+    /// Where the file lies. One that was named without a folder lies in this one, which has a name: nothing can be read
+    /// or run in "".
+    pub(crate) fn folder(&self) -> &'a Path {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
     /// A file of the disk, with nothing set.
     pub fn new(path: &'a Path, kinds: &'a Kinds) -> Self {
         Self {
@@ -169,9 +176,7 @@ fn read(root: &Table, file: u32, given: Option<&Table>, load: &Load<'_>, cx: &mu
     let stages = stages::read(root, cx);
     let outputs = outputs::read(root, cx);
     let machines = depends::order(described, cx);
-    // A file that was named without a folder lies in this one, which has a name: nothing can be run in "".
-    let folder = load.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = load.folder();
     let mut environment = Environment::new(name?, ttl.unwrap_or(Some(Environment::TTL))?, machines, folder);
     environment.stages = stages;
     environment.outputs = outputs;

@@ -351,5 +351,12 @@ fn words(item: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Vec<Text> {
     {
         return known.into_iter().map(Text::literal).collect();
     }
-    cx.text(item, scope, true, "\"word\"").into_iter().collect()
+    let word = cx.text(item, scope, true, "\"word\"");
+    if word.as_ref().is_some_and(Text::is_secret) {
+        let message = "an argument shows in the list of processes, and this one holds a secret";
+        let help = "give it by `env`, let the command read its file, or write the command as one string for the shell";
+        cx.add(Diagnostic::error(codes::VISIBLE, item.span, message).help(help.to_owned()));
+        return Vec::new();
+    }
+    word.into_iter().collect()
 }

@@ -7,7 +7,7 @@ use crate::machines;
 use crate::nearest;
 use crate::node::{Content, Entry, Node};
 use crate::ready;
-use crate::spec::{Restart, Service};
+use crate::spec::{Command, Restart, Service};
 use crate::steps;
 use crate::typed::{self, shortened};
 
@@ -38,7 +38,7 @@ fn service(entry: &Entry, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Service> 
         ..scope
     };
     let command = match table.node("run") {
-        Some(node) => ready::command(node, scope, cx),
+        Some(node) => ready::command(node, scope, cx).filter(|command| !shows(command, node, cx)),
         None => {
             let what = format!("the service `{}`", entry.key);
             cx.missing_key(entry.key_span, &what, "run", "run = \"…\"");
@@ -79,4 +79,15 @@ fn restart(node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Restart> {
             None
         }
     }
+}
+
+/// Whether a command would show a secret for as long as it runs.
+fn shows(command: &Command, node: &Node, cx: &mut Cx<'_>) -> bool {
+    let Command::Shell(text) = command else { return false };
+    if text.is_secret() {
+        let message = "the command of a service shows in the list of processes, and this one holds a secret";
+        let help = "give it by `env`, or let the service read its file";
+        cx.add(Diagnostic::error(codes::VISIBLE, node.span, message).help(help.to_owned()));
+    }
+    text.is_secret()
 }

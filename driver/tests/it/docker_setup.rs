@@ -49,7 +49,7 @@ fn a_machine_is_set_up_in_its_order() {
            { template = \"conf/site.j2\", to = \"/srv/\", vars = { names = [\"x\", \"y\"] } },\n\
            { run = \"echo after >>/order\", after = \"ready\" },\n\
          ]\n\
-         ready = [{ log = \"^from a file\" }, { file = \"/srv/site.j2\" }, { run = \"echo probe >>/order\" }]",
+         ready = [{ log = \"^from a file\" }, { file = \"/srv/site.j2\" }, { run = \"echo probe >>/order && test $ENCAMP_PORT_HTTP = 8080\" }]",
     );
     let second = machine("second", "env = { TOKEN = \"{{ machines.first.outputs.token }}\" }");
     let stage = tasks(&[
@@ -288,6 +288,12 @@ fn a_tree_is_synced_as_git_sees_it() {
     bed.write("tree/a.txt", "other\n");
     let planned = bed.encamp(&["plan"]).exits(0).stdout;
     assert!(planned.contains("1 unchanged"), "{planned}");
+    bed.encamp(&["up"]).exits(0);
+    let changed = bed.encamp(&["exec", "web", "--", "cat", "/src/a.txt"]).exits(0).stdout;
+    assert_eq!(changed, "other\n");
+    std::fs::remove_file(bed.path().join("tree/b.txt")).unwrap();
+    bed.encamp(&["up"]).exits(0);
+    assert_eq!(listed(&bed), "a.txt\n");
     bed.encamp(&["down"]).exits(0);
     bed.nothing_is_left();
 }

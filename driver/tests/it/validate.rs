@@ -142,3 +142,16 @@ fn docker_names_are_completed_from_the_store() {
     assert_eq!(completed(&bed, &["logs", "-e", "pair", "c"]), ["client"]);
     assert_eq!(completed(&bed, &["logs", "-e", "other", "c"]), Vec::<String>::new());
 }
+
+/// Named without a folder, the file lies in this one.
+#[test]
+fn the_folder_itself_can_be_meant() {
+    let bed = Bed::new();
+    let machine =
+        "[machines.web]\nprovider = \"docker\"\ndocker.build = \".\"\nsetup = [{ copy = \".\", to = \"/srv\" }]\n";
+    bed.write("encamp.toml", &format!("name = \"here\"\n{machine}"));
+    bed.write("Dockerfile", "FROM busybox:1.35\n");
+    for arguments in [&["validate"][..], &["validate", "encamp.toml"], &["validate", "."]] {
+        bed.encamp(arguments).exits(0);
+    }
+}

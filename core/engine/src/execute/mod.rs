@@ -8,6 +8,7 @@ mod life;
 mod raise;
 mod request;
 mod scope;
+mod stay;
 
 pub(crate) use control::Controlled;
 pub(crate) use dispose::{destroy_found, dispose, lower_one, what_is_left};

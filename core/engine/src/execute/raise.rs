@@ -1,6 +1,6 @@
 //! Brings an environment up: as parallel as the dependencies allow, each thing no sooner than it is needed and no later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use encamp_core::{
@@ -19,7 +19,6 @@ use super::gate::Gate;
 use super::life::{Goal, Life, Lived, Wanted};
 use super::request::machine_table;
 use crate::clock::monotonic_now as now;
-use crate::deaths;
 use crate::events::Event;
 use crate::journal::{IntentRow, IntentState, Op, Purpose};
 use crate::machine::State;
@@ -183,35 +182,6 @@ impl Raising<'_> {
         Ok(raised)
     }
 
-    /// A machine that ran when it was looked at may have ended since; without conditions nobody else would notice.
-    async fn look_again(&self, raised: &mut Raised) -> Result<()> {
-        if raised.interrupted {
-            return Ok(());
-        }
-        let standing = raised.rows.values().filter(|row| !row.stopped);
-        let ready: BTreeSet<&str> = raised
-            .machines
-            .iter()
-            .filter(|m| m.ready)
-            .map(|m| m.name.as_str())
-            .collect();
-        let standing = standing.filter(|row| ready.contains(row.object.as_str()));
-        for error in deaths::look(self.session, self.spec, standing).await {
-            let failure = encamp_core::Report(&error).to_string();
-            let died = raised.machines.iter_mut().find(|m| error.machine() == Some(&m.name));
-            if let Some(report) = died {
-                (report.ready, report.failure) = (false, Some(failure.clone()));
-            }
-            let row = raised.rows.values().find(|row| error.machine() == Some(&row.object));
-            if let Some(row) = row {
-                let (epoch, intent) = (self.session.epoch.clone(), row.reference());
-                self.session.record(Op::Fail { epoch, intent, failure }).await?;
-            }
-            raised.errors.push(error);
-        }
-        Ok(())
-    }
-
     fn gate(&self, machine: &Machine) -> Option<&Gate> {
         self.gates.get(&machine.group.as_ref()?.0)
     }
@@ -311,7 +281,7 @@ impl Raising<'_> {
     async fn bring(&self, machine: &Machine, step: &Step) -> Result<Brought> {
         let recorded = self.newest(Class::Machine, machine.name.as_str());
         match (step.action, recorded) {
-            (Action::Keep, Some(row)) => self.keep(row).await,
+            (Action::Keep, Some(row)) => self.keep(machine, row).await,
             (Action::Continue, Some(row)) => {
                 if let Some(blocked) = self.wait_for_others(machine).await {
                     return Ok(blocked);
@@ -340,32 +310,6 @@ impl Raising<'_> {
                 let generation = self.next_generation(Class::Machine, machine.name.as_str());
                 self.fresh(machine, generation, None).await
             }
-        }
-    }
-
-    /// A machine that stays: its ports may have changed, if somebody restarted it.
-    async fn keep(&self, row: &IntentRow) -> Result<Brought> {
-        let provider = match self.provider(&row.instance).await {
-            Ok(provider) => provider,
-            Err(error) => return Ok(Brought::Failed(Some(Box::new(row.clone())), error)),
-        };
-        let inside = crate::inside::Inside::new(self.session, provider, row);
-        let mut row = row.clone();
-        match inside.look().await {
-            Ok(observed) if observed.addrs != row.addrs || observed.ports != row.ports => {
-                (row.addrs, row.ports) = (observed.addrs, observed.ports);
-                let (epoch, intent) = (self.session.epoch.clone(), row.reference());
-                let op = Op::Ready {
-                    epoch,
-                    intent,
-                    addrs: row.addrs.clone(),
-                    ports: row.ports.clone(),
-                };
-                self.session.record(op).await?;
-                Ok(Brought::Ready(Box::new(row)))
-            }
-            Ok(_) => Ok(Brought::Ready(Box::new(row))),
-            Err(error) => Ok(Brought::Failed(Some(Box::new(row)), error)),
         }
     }
 
@@ -472,7 +416,7 @@ impl Raising<'_> {
         )))
     }
 
-    async fn provider(&self, instance: &InstanceName) -> Result<Arc<dyn Provider>> {
+    pub(super) async fn provider(&self, instance: &InstanceName) -> Result<Arc<dyn Provider>> {
         let camp = &self.session.camp;
         self.connected
             .get(instance.clone(), || async move {
@@ -557,7 +501,7 @@ impl Raising<'_> {
 }
 
 /// How bringing one machine up came out.
-enum Brought {
+pub(super) enum Brought {
     Ready(Box<IntentRow>),
     Failed(Option<Box<IntentRow>>, Error),
     /// It was not finished; the reason is another machine or the user.

@@ -76,6 +76,11 @@ impl Raising<'_> {
         }
         let mount = confide::put(self.session, machine, generation, &known)?;
         confide::tell(machine, mount, &**provider, &mut request)?;
+        for port in &machine.ports {
+            let name = port.name.as_str().replace('-', "_").to_uppercase();
+            let number = port.port.to_string();
+            request.env.entry(format!("ENCAMP_PORT_{name}")).or_insert(number);
+        }
         request.scope.clone_from(scope);
         request.ports.clone_from(&machine.ports);
         request.aliases = machine.group.iter().map(|(group, _)| group.clone()).collect();

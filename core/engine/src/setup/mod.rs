@@ -102,6 +102,19 @@ impl SettingUp<'_> {
         Ok(Ok(()))
     }
 
+    /// Brings working trees up to date on a machine that stays: what changes in them replaces nothing.
+    pub(crate) async fn trees(&self) -> Result<()> {
+        let trees = self
+            .spec
+            .setup
+            .iter()
+            .filter(|step| matches!(step.action, Action::Sync(_)));
+        for step in trees {
+            self.perform(step).await?;
+        }
+        Ok(())
+    }
+
     /// Starts the services that do not run yet.
     pub(crate) async fn services(&self) -> Result<()> {
         for service in &self.spec.services {

@@ -353,7 +353,7 @@ needs = { cpu = 2, memory = "4GiB", disk = "20GiB", arch = "x86_64", os = "linux
 setup = [
     { script = "install.sh", args = ["--version", "{{ inputs.version }}"], timeout = "5m" },
     { run = "useradd ${NAME%}", env = { NAME = "pg" }, cwd = "/tmp", user = "root" },
-    { run = ["make-token", "{{ secret('api-key') }}"], output = "token" },
+    { run = "make-token '{{ secret('api-key') }}'", output = "token" },
     { run = "psql -f schema.sql", after = "ready" },
     { fetch = "https://example.org/data-{{ inputs.version }}.tar.gz", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", to = "/data", unpack = true },
     { sync = ".", to = "/src", exclude = ["target", "*.log"] },

@@ -401,6 +401,22 @@ fn secrets_where_they_would_be_seen() {
       |
       = help: give it to the machine as a file: `secrets = { NAME = "{{ secret('…') }}" }`, which `NAME_FILE` names
     "#);
+    assert_snapshot!(setup("run = ['app', \"--token={{ secret('token') }}\"]"), @r#"
+    error[E0145]: an argument shows in the list of processes, and this one holds a secret
+     --> env/encamp.toml:9:26
+      |
+    9 | setup = [{ run = ['app', "--token={{ secret('token') }}"] }]
+      |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: give it by `env`, let the command read its file, or write the command as one string for the shell
+    "#);
+    assert_snapshot!(web("services.app = { run = \"app {{ secret('token') }}\" }"), @r#"
+    error[E0145]: the command of a service shows in the list of processes, and this one holds a secret
+     --> env/encamp.toml:9:24
+      |
+    9 | services.app = { run = "app {{ secret('token') }}" }
+      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^ help: give it by `env`, or let the service read its file
+    "#);
     assert_snapshot!(setup("copy = 'site', to = \"/srv/{{ secret('token') }}\""), @r#"
     error[E0145]: a secret cannot stand here, where it would be shown
      --> env/encamp.toml:9:32
