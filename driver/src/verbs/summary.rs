@@ -101,18 +101,17 @@ fn command(text: &str) -> String {
 
 /// The same run, with the machines kept where it fails.
 fn again(cx: &Context, args: &Run) -> String {
-    let mut command = format!("encamp run --keep=on-failure{}", cx.state_flag());
-    let mut add = |text: String| {
-        command.push(' ');
-        command.push_str(&text);
-    };
-    for (key, value) in &args.file.set {
-        add(format!("--set {}", words::shell(&format!("{key}={value}"))));
-    }
-    if let Some(file) = &args.file.file {
-        add(words::shell(&file.display().to_string()));
-    }
-    command
+    let file = args
+        .file
+        .file
+        .as_ref()
+        .map(|file| format!(" {}", words::shell(&file.display().to_string())))
+        .unwrap_or_default();
+    format!(
+        "encamp run --keep=on-failure{}{}{file}",
+        cx.state_flag(),
+        args.file.options()
+    )
 }
 
 /// What exists after the run.

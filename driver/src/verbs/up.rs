@@ -221,11 +221,7 @@ fn again(cx: &Context, args: &OfFile) -> String {
         .as_ref()
         .map(|file| format!(" {}", words::shell(&file.display().to_string())))
         .unwrap_or_default();
-    let set = args
-        .set
-        .iter()
-        .map(|(key, value)| format!(" --set {}", words::shell(&format!("{key}={value}"))));
-    format!("encamp up{file}{}{}", set.collect::<String>(), cx.state_flag())
+    format!("encamp up{file}{}{}", args.options(), cx.state_flag())
 }
 
 /// `db is ready and kept; web-0 is there and not ready; web-1 does not exist`.
