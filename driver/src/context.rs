@@ -144,7 +144,7 @@ impl Desk {
             verb,
             environment,
             now,
-            help: None,
+            there: &[],
             after,
             instances,
         }

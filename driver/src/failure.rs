@@ -178,8 +178,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) environment: Option<&'a str>,
     /// What exists now.
     pub(crate) now: &'a str,
-    /// What to type where the error itself does not know.
-    pub(crate) help: Option<&'a str>,
+    /// Machines that are there and failed: what they said helps where the error itself does not know what would.
+    pub(crate) there: &'a [String],
     /// How long after the command began.
     pub(crate) after: Duration,
     /// The configured instances, to say where a wrong one stands.
@@ -246,15 +246,36 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
     }
     Block {
         code: codes::of(error),
-        what: error.message().to_owned(),
+        what: what(error, machines),
         where_: place_of(error, machines, scene),
         place: fact("place").into_iter().next(),
         why,
         near: fact("near"),
         said: fact("said"),
         now: None,
-        help: error.hint().or(scene.help).map(str::to_owned),
+        help: error.hint().map(str::to_owned).or_else(|| logs(error, machines, scene)),
     }
+}
+
+/// The message; of a machine that did not become ready with its name, which is what a reader looks for.
+fn what(error: &Error, machines: &[&str]) -> String {
+    let message = error.message();
+    let is_named = machines
+        .iter()
+        .any(|machine| message.starts_with(&format!("{machine} ")));
+    if codes::of(error) == codes::NOT_READY && !machines.is_empty() && !is_named {
+        format!("{}: {message}", words::list(machines))
+    } else {
+        message.to_owned()
+    }
+}
+
+/// `encamp logs db -e shop`, where these machines are there to have said something.
+fn logs(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
+    let environment = scene.environment.or(error.environment())?;
+    let is_there = |machine: &&&str| scene.there.iter().any(|there| there == **machine);
+    let there: Vec<&str> = machines.iter().filter(is_there).copied().collect();
+    (!there.is_empty()).then(|| format!("encamp logs {} -e {environment}", there.join(" ")))
 }
 
 /// Facts that have a part of their own.
@@ -387,6 +408,37 @@ mod tests {
           near:  shop/web:1.4
           now:   db is ready and kept
           help:  docker build -t shop/web:1.5 ./web
+        ");
+    }
+
+    #[test]
+    fn each_machine_that_failed_is_named_with_its_own_logs() {
+        let error = |machine: &str, message: &'static str| {
+            Error::new(ErrorKind::Unavailable, message)
+                .at(Verb::Inspect)
+                .of_machine(machine)
+        };
+        let scene = Scene {
+            verb: "up",
+            environment: Some("shop"),
+            there: &["m".to_owned(), "n".to_owned(), "o".to_owned()],
+            ..Scene::default()
+        };
+        let errors = [
+            error("m", "its process exited 1"),
+            error("n", "its process exited 2"),
+            error("o", "its process exited 2"),
+            error("p", "p died: it was stopped"),
+        ];
+        insta::assert_snapshot!(plain(&render(&errors, &scene)), @r"
+        error[E0414]: m: its process exited 1
+          while: up shop, m, step ready, after 0.0s
+          help:  encamp logs m -e shop
+        error[E0414]: n and o: its process exited 2
+          while: up shop, n and o, step ready, after 0.0s
+          help:  encamp logs n o -e shop
+        error[E0414]: p died: it was stopped
+          while: up shop, p, step ready, after 0.0s
         ");
     }
 
