@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-const AFTER: &str =
-    "Exit codes: 0 all well · 1 a task failed · 2 the file, settings or usage are wrong · 3 a provider failed
+const AFTER: &str = "Exit codes: 0 all well · 1 a task failed · 3 a provider failed
+            2 the file, settings or usage are wrong, or what was asked was declined
             4 something could not be disposed of yet · 130 interrupted";
 
 fn after_long() -> String {

@@ -162,7 +162,9 @@ pub(crate) fn exit_of(error: &Error) -> Exit {
     let of_provider = codes::is_of_provider(error);
     match error.kind() {
         ErrorKind::Cancelled => Exit::Interrupted,
-        ErrorKind::Invalid if error.verb() == Some(Verb::Connect) => Exit::Refused,
+        // Nothing was made by then: what is wrong stands in settings, variables or the file.
+        ErrorKind::Invalid if matches!(error.verb(), Some(Verb::Connect | Verb::Resolve)) => Exit::Refused,
+        ErrorKind::Unauthorized if fact(error, "setting").is_some() => Exit::Refused,
         ErrorKind::Internal | ErrorKind::Unknown => Exit::Provider,
         _ if of_provider => Exit::Provider,
         _ => Exit::Refused,
@@ -218,7 +220,7 @@ fn same(error: &Error) -> String {
 }
 
 fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
-    let fact = |name: &str| {
+    let facts = |name: &str| {
         error
             .context()
             .filter(|(key, _)| *key == name)
@@ -248,12 +250,14 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
         code: codes::of(error),
         what: what(error, machines),
         where_: place_of(error, machines, scene),
-        place: fact("place").into_iter().next(),
+        place: fact(error, "place").map(str::to_owned),
         why,
-        near: fact("near"),
-        said: fact("said"),
+        near: facts("near"),
+        said: facts("said"),
         now: None,
-        help: error.hint().map(str::to_owned).or_else(|| logs(error, machines, scene)),
+        help: allowing(error, scene)
+            .or_else(|| error.hint().map(str::to_owned))
+            .or_else(|| logs(error, machines, scene)),
     }
 }
 
@@ -270,6 +274,24 @@ fn what(error: &Error, machines: &[&str]) -> String {
     }
 }
 
+/// The lines that would allow what a setting forbids, and the file that they belong into. The setting is a list, and the
+/// error says which entry of it is missing.
+fn allowing(error: &Error, scene: &Scene<'_>) -> Option<String> {
+    let (setting, entry) = (fact(error, "setting")?, fact(error, "entry")?);
+    let name = error.provider()?.as_str();
+    let instance = scene.instances.iter().find(|instance| instance.name == name)?;
+    let file = instance.file.as_ref()?;
+    let given = instance.settings.get(setting).and_then(Value::as_array);
+    let mut entries: Vec<Value> = given.cloned().unwrap_or_default();
+    entries.push(json!(entry));
+    let entries: Vec<String> = entries.iter().map(Value::to_string).collect();
+    Some(format!(
+        "if you want that, write in {}:\n[providers.{name}]\n{setting} = [{}]",
+        file.display(),
+        entries.join(", ")
+    ))
+}
+
 /// `encamp logs db -e shop`, where these machines are there to have said something.
 fn logs(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
     let environment = scene.environment.or(error.environment())?;
@@ -279,7 +301,12 @@ fn logs(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
 }
 
 /// Facts that have a part of their own.
-const SHOWN_APART: [&str; 3] = ["place", "near", "said"];
+const SHOWN_APART: [&str; 5] = ["place", "near", "said", "setting", "entry"];
+
+/// The first fact of that name.
+fn fact<'a>(error: &'a Error, name: &str) -> Option<&'a str> {
+    error.context().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
 
 /// The causes, each once.
 fn chain(error: &Error) -> Vec<String> {
