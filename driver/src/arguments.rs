@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-const AFTER: &str =
-    "Exit codes: 0 all well · 1 a task failed · 2 the file, settings or usage are wrong · 3 a provider failed
+const AFTER: &str = "Exit codes: 0 all well · 1 a task failed · 3 a provider failed
+            2 the file, settings or usage are wrong, or what was asked was declined
             4 something could not be disposed of yet · 130 interrupted";
 
 fn after_long() -> String {
@@ -148,6 +148,28 @@ pub(crate) struct OfFile {
     /// Set an input (inputs.version=1.5), or a machine's provider (machines.web.provider=docker)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) set: Vec<(String, String)>,
+    /// A TOML file with values of inputs (version = "1.5"); --set overrides it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inputs: Option<PathBuf>,
+    /// Let secrets stand in `env`, where everybody who may look at the machine sees them
+    #[arg(long)]
+    pub(crate) allow_visible: bool,
+}
+
+impl OfFile {
+    /// The options again, for a command to type; each with a space before it.
+    pub(crate) fn options(&self) -> String {
+        let set = self.set.iter().map(|(key, value)| ("--set ", format!("{key}={value}")));
+        let inputs = self.inputs.iter().map(|path| ("--inputs ", path.display().to_string()));
+        let mut options: String = set
+            .chain(inputs)
+            .map(|(option, value)| format!(" {option}{}", words::shell(&value)))
+            .collect();
+        if self.allow_visible {
+            options.push_str(" --allow-visible");
+        }
+        options
+    }
 }
 
 #[derive(Debug, Clone, Args)]

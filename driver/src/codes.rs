@@ -23,6 +23,8 @@ pub(crate) const COPY: Code = "E0311";
 pub(crate) const LISTEN: Code = "E0312";
 /// An image is missing.
 pub(crate) const IMAGE: Code = "E0412";
+/// A machine did not become ready.
+pub(crate) const NOT_READY: Code = "E0414";
 /// A port is taken.
 pub(crate) const PORT: Code = "E0415";
 /// What became of a command is not known.
@@ -56,7 +58,7 @@ const PROVIDERS: &[Row] = &[
         &[Verb::Resolve, Verb::Prepare, Verb::Create],
         IMAGE,
     ),
-    row(ErrorKind::Unavailable, &[Verb::Inspect], "E0414"),
+    row(ErrorKind::Unavailable, &[Verb::Inspect], NOT_READY),
     Row {
         kind: ErrorKind::Conflict,
         verbs: &[Verb::Create, Verb::Start],

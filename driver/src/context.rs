@@ -76,6 +76,8 @@ impl Desk {
         let path = file_of(of.file.as_ref());
         let loaded = file::load(&Load {
             set: &of.set,
+            inputs: of.inputs.as_deref(),
+            allow_visible: of.allow_visible,
             secrets: &self.secrets(),
             ..Load::new(&path, &self.kinds)
         });
@@ -97,6 +99,8 @@ impl Desk {
         let path = PathBuf::from(file?);
         let loaded = file::load(&Load {
             secrets: &self.secrets(),
+            // It was allowed when it was brought up, or is not up.
+            allow_visible: true,
             ..Load::new(&path, &self.kinds)
         });
         Some(loaded.ok()?.environment)
@@ -140,7 +144,7 @@ impl Desk {
             verb,
             environment,
             now,
-            help: None,
+            there: &[],
             after,
             instances,
         }

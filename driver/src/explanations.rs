@@ -127,7 +127,9 @@ const OURS: &[Explanation] = &[
     row(
         "E0403",
         "the provider does not allow it",
-        "The provider knows nobody by these credentials, or does not let them do this.",
+        "The provider knows nobody by these credentials, or does not let them do this; or its settings do not allow what \
+         the file asks for, and `help:` says what to write where. A file comes from anybody; what it may do to this \
+         host is for its user's settings to say.",
     ),
     row(
         "E0404",

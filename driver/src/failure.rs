@@ -162,7 +162,9 @@ pub(crate) fn exit_of(error: &Error) -> Exit {
     let of_provider = codes::is_of_provider(error);
     match error.kind() {
         ErrorKind::Cancelled => Exit::Interrupted,
-        ErrorKind::Invalid if error.verb() == Some(Verb::Connect) => Exit::Refused,
+        // Nothing was made by then: what is wrong stands in settings, variables or the file.
+        ErrorKind::Invalid if matches!(error.verb(), Some(Verb::Connect | Verb::Resolve)) => Exit::Refused,
+        ErrorKind::Unauthorized if fact(error, "setting").is_some() => Exit::Refused,
         ErrorKind::Internal | ErrorKind::Unknown => Exit::Provider,
         _ if of_provider => Exit::Provider,
         _ => Exit::Refused,
@@ -178,8 +180,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) environment: Option<&'a str>,
     /// What exists now.
     pub(crate) now: &'a str,
-    /// What to type where the error itself does not know.
-    pub(crate) help: Option<&'a str>,
+    /// Machines that are there and failed: what they said helps where the error itself does not know what would.
+    pub(crate) there: &'a [String],
     /// How long after the command began.
     pub(crate) after: Duration,
     /// The configured instances, to say where a wrong one stands.
@@ -218,7 +220,7 @@ fn same(error: &Error) -> String {
 }
 
 fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
-    let fact = |name: &str| {
+    let facts = |name: &str| {
         error
             .context()
             .filter(|(key, _)| *key == name)
@@ -246,19 +248,65 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
     }
     Block {
         code: codes::of(error),
-        what: error.message().to_owned(),
+        what: what(error, machines),
         where_: place_of(error, machines, scene),
-        place: fact("place").into_iter().next(),
+        place: fact(error, "place").map(str::to_owned),
         why,
-        near: fact("near"),
-        said: fact("said"),
+        near: facts("near"),
+        said: facts("said"),
         now: None,
-        help: error.hint().or(scene.help).map(str::to_owned),
+        help: allowing(error, scene)
+            .or_else(|| error.hint().map(str::to_owned))
+            .or_else(|| logs(error, machines, scene)),
     }
 }
 
+/// The message; of a machine that did not become ready with its name, which is what a reader looks for.
+fn what(error: &Error, machines: &[&str]) -> String {
+    let message = error.message();
+    let is_named = machines
+        .iter()
+        .any(|machine| message.starts_with(&format!("{machine} ")));
+    if codes::of(error) == codes::NOT_READY && !machines.is_empty() && !is_named {
+        format!("{}: {message}", words::list(machines))
+    } else {
+        message.to_owned()
+    }
+}
+
+/// The lines that would allow what a setting forbids, and the file that they belong into. The setting is a list, and the
+/// error says which entry of it is missing.
+fn allowing(error: &Error, scene: &Scene<'_>) -> Option<String> {
+    let (setting, entry) = (fact(error, "setting")?, fact(error, "entry")?);
+    let name = error.provider()?.as_str();
+    let instance = scene.instances.iter().find(|instance| instance.name == name)?;
+    let file = instance.file.as_ref()?;
+    let given = instance.settings.get(setting).and_then(Value::as_array);
+    let mut entries: Vec<Value> = given.cloned().unwrap_or_default();
+    entries.push(json!(entry));
+    let entries: Vec<String> = entries.iter().map(Value::to_string).collect();
+    Some(format!(
+        "if you want that, write in {}:\n[providers.{name}]\n{setting} = [{}]",
+        file.display(),
+        entries.join(", ")
+    ))
+}
+
+/// `encamp logs db -e shop`, where these machines are there to have said something.
+fn logs(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
+    let environment = scene.environment.or(error.environment())?;
+    let is_there = |machine: &&&str| scene.there.iter().any(|there| there == **machine);
+    let there: Vec<&str> = machines.iter().filter(is_there).copied().collect();
+    (!there.is_empty()).then(|| format!("encamp logs {} -e {environment}", there.join(" ")))
+}
+
 /// Facts that have a part of their own.
-const SHOWN_APART: [&str; 3] = ["place", "near", "said"];
+const SHOWN_APART: [&str; 5] = ["place", "near", "said", "setting", "entry"];
+
+/// The first fact of that name.
+fn fact<'a>(error: &'a Error, name: &str) -> Option<&'a str> {
+    error.context().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
 
 /// The causes, each once.
 fn chain(error: &Error) -> Vec<String> {
@@ -387,6 +435,37 @@ mod tests {
           near:  shop/web:1.4
           now:   db is ready and kept
           help:  docker build -t shop/web:1.5 ./web
+        ");
+    }
+
+    #[test]
+    fn each_machine_that_failed_is_named_with_its_own_logs() {
+        let error = |machine: &str, message: &'static str| {
+            Error::new(ErrorKind::Unavailable, message)
+                .at(Verb::Inspect)
+                .of_machine(machine)
+        };
+        let scene = Scene {
+            verb: "up",
+            environment: Some("shop"),
+            there: &["m".to_owned(), "n".to_owned(), "o".to_owned()],
+            ..Scene::default()
+        };
+        let errors = [
+            error("m", "its process exited 1"),
+            error("n", "its process exited 2"),
+            error("o", "its process exited 2"),
+            error("p", "p died: it was stopped"),
+        ];
+        insta::assert_snapshot!(plain(&render(&errors, &scene)), @r"
+        error[E0414]: m: its process exited 1
+          while: up shop, m, step ready, after 0.0s
+          help:  encamp logs m -e shop
+        error[E0414]: n and o: its process exited 2
+          while: up shop, n and o, step ready, after 0.0s
+          help:  encamp logs n o -e shop
+        error[E0414]: p died: it was stopped
+          while: up shop, p, step ready, after 0.0s
         ");
     }
 

@@ -57,7 +57,7 @@ async fn dead(
     let mut errors = Vec::new();
     for row in rows {
         let how = match by_key.get(row.key().as_str()) {
-            Some(Phase::Exited(exit)) => format!("its process {exit}"),
+            Some(Phase::Exited(exit)) => ready::ended(exit),
             Some(Phase::Stopped) => "it was stopped".to_owned(),
             Some(Phase::Gone | Phase::Dying) => "it is not there any more".to_owned(),
             None if complete => "it is not there any more".to_owned(),

@@ -51,12 +51,19 @@ pub struct Unreached {
     pub instance: InstanceName,
     /// Why.
     pub error: Error,
+    /// Whether something of ours may be there: a living environment was sent there, or a tombstone is open.
+    pub may_hide: bool,
 }
 
 impl Swept {
     /// Whether nothing is left that was to go, and every site was listed.
     pub fn is_clean(&self) -> bool {
         self.unreached.is_empty() && self.disposed.iter().all(Disposal::is_clean)
+    }
+
+    /// Whether something that was to go is left, or may be, where nobody could look.
+    pub fn may_leave(&self) -> bool {
+        self.unreached.iter().any(|unreached| unreached.may_hide) || !self.disposed.iter().all(Disposal::is_clean)
     }
 }
 
@@ -87,6 +94,7 @@ pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
     for row in camp.journal.environments().await? {
         end_if_due(camp, &row, events, &mut swept).await?;
     }
+    judge_unreached(camp, &mut swept).await?;
     forget(camp, &listed).await?;
     forget_secrets(camp).await?;
     Ok(swept)
@@ -105,6 +113,7 @@ async fn list_all(camp: &Camp, swept: &mut Swept) -> Result<Vec<Listed>> {
                 site: row.site.to_string(),
                 instance: row.instance.clone(),
                 error,
+                may_hide: true,
             }),
         }
     }
@@ -153,7 +162,27 @@ async fn list_one(
         site: site.to_string(),
         instance: instance.clone(),
         error,
+        may_hide: true,
     });
+}
+
+/// Says of each site that was not listed whether something of ours may be there.
+async fn judge_unreached(camp: &Camp, swept: &mut Swept) -> Result<()> {
+    if swept.unreached.is_empty() {
+        return Ok(());
+    }
+    let mut open = BTreeSet::new();
+    for row in camp.journal.environments().await? {
+        let living = row.disposed.is_none();
+        let may_be_there =
+            |intent: &IntentRow| intent.state.may_exist() || intent.unsettled || (living && intent.last_sent.is_some());
+        let intents = camp.journal.intents(&row.id).await?.into_iter();
+        open.extend(intents.filter(may_be_there).map(|intent| intent.site.to_string()));
+    }
+    for unreached in &mut swept.unreached {
+        unreached.may_hide = open.contains(&unreached.site);
+    }
+    Ok(())
 }
 
 async fn judge_site(

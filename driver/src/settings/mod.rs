@@ -34,6 +34,8 @@ pub(crate) struct Instance {
     pub(crate) settings: Value,
     /// Where it is spoken of, the last that counts first; empty for a built-in one.
     pub(crate) origins: Vec<String>,
+    /// The file to write in what is to count: the last that speaks of it, else the user's.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// All settings, checked.
@@ -131,6 +133,10 @@ fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Res
             .filter(|(_, layer)| layer.providers.contains_key(&name))
             .map(|(origin, _)| origin.to_string())
             .collect();
+        let file = layers.iter().rev().find_map(|(origin, layer)| match origin {
+            Origin::File(path) if layer.providers.contains_key(&name) => Some(path.clone()),
+            _ => None,
+        });
         let wrong = |message: String| {
             let place = origins.first().cloned().unwrap_or_default();
             Failure::from(Refusal::new(codes::SETTINGS, message).place(place))
@@ -152,6 +158,7 @@ fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Res
             kind,
             settings: Value::Object(table),
             origins,
+            file: file.or_else(|| places.variables.settings_file()),
         });
     }
     Ok(Settings {

@@ -35,13 +35,20 @@ pub(super) async fn gc(cx: &Context) -> Result<Exit, Failure> {
         value["unreached"] = swept
             .unreached
             .iter()
-            .map(|unreached| json!({ "site": unreached.site, "instance": unreached.instance, "error": error_json(&unreached.error) }))
+            .map(|unreached| {
+                json!({
+                    "site": unreached.site,
+                    "instance": unreached.instance,
+                    "error": error_json(&unreached.error),
+                    "may_hide": unreached.may_hide,
+                })
+            })
             .collect();
         output::json(&json!({ "swept": value, "remaining": remaining }));
     } else {
         tell(&swept, &shared, &remaining);
     }
-    Ok(if swept.is_clean() { Exit::Well } else { Exit::Left })
+    Ok(if swept.may_leave() { Exit::Left } else { Exit::Well })
 }
 
 /// What the machines of each environment share, as long as the store knows it.
@@ -84,20 +91,32 @@ fn tell(swept: &Swept, shared: &BTreeMap<String, Vec<String>>, remaining: &[Stri
     }
     for unreached in &swept.unreached {
         let why = clean::short_ids(&clean::line(&Report(&unreached.error).to_string()));
+        let hides = if unreached.may_hide {
+            "something of ours may be there"
+        } else {
+            "nothing of ours is known to be there"
+        };
         output::tell(&format!(
-            "not reached: {} of `{}`   {why}",
+            "not reached: {} of `{}`; {hides}   {why}",
             unreached.site, unreached.instance
         ));
         if let Some(help) = unreached.error.hint() {
             output::tell(&format!("  help:  {}", clean::line(help)));
         }
     }
-    let ended = swept.disposed.len();
-    let done = if ended == 0 {
-        "nothing was due".to_owned()
-    } else {
-        format!("{} ended", words::count(ended, "environment"))
-    };
+    let (ended, kept): (Vec<_>, Vec<_>) = swept.disposed.iter().partition(|disposal| disposal.is_clean());
+    let mut done = Vec::new();
+    if !ended.is_empty() {
+        done.push(format!("{} ended", words::count(ended.len(), "environment")));
+    }
+    if !kept.is_empty() {
+        let kept: Vec<&str> = kept.iter().map(|disposal| disposal.environment.as_str()).collect();
+        done.push(format!("not ended: {}", words::list(&kept)));
+    }
+    if done.is_empty() {
+        done.push("nothing was due".to_owned());
+    }
+    let done = done.join(", ");
     let unreached = match swept.unreached.len() {
         0 => String::new(),
         number => format!(" · {} not reached", words::count(number, "site")),

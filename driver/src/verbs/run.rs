@@ -13,7 +13,7 @@ use crate::arguments::{KeepWhen, Run};
 use crate::codes;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Refusal, error_json};
+use crate::failure::{Failure, Refusal, error_json, exit_of};
 use crate::follow::Follow;
 use crate::progress::Of;
 use crate::{holder, moment, output, terminal, words};
@@ -90,7 +90,7 @@ async fn once(cx: &Context, args: &Run, spec: spec::Environment) -> Result<(Exit
         return Ok((Exit::Left, None));
     };
     holder::explain(cx, &mut report.errors, &places).await;
-    let exit = Exit::Code(report.exit_code());
+    let exit = exit_of_run(&report);
     if cx.json {
         if let Err(error) = summary::write_timeline(args, &report, &follow.shown) {
             follow
@@ -141,7 +141,8 @@ async fn repeat(cx: &Context, args: &Run, spec: &spec::Environment, times: u32) 
         let (exit, report) = once(cx, &of_this, spec.clone()).await?;
         let outcome = report.as_ref().map(|report| report.outcome);
         runs.push((exit, of_this.out, report));
-        let stopped = matches!(outcome, None | Some(Outcome::Interrupted));
+        // What is refused now would be refused each time.
+        let stopped = matches!(outcome, None | Some(Outcome::Interrupted)) || exit == Exit::Refused;
         if stopped || (args.until_failed && exit != Exit::Code(0)) {
             break;
         }
@@ -183,9 +184,19 @@ async fn repeat(cx: &Context, args: &Run, spec: &spec::Environment, times: u32) 
     Ok(Exit::Code(worst))
 }
 
-/// What weighs more: something left before an interruption, before a provider, before a task.
+/// As the report says; where nothing was made, and only the file, settings or variables are wrong, as a refusal.
+fn exit_of_run(report: &RunReport) -> Exit {
+    let was_there = report.machines.iter().any(|machine| machine.id.is_some());
+    let refused = !report.errors.is_empty() && report.errors.iter().all(|error| exit_of(error) == Exit::Refused);
+    match report.exit_code() {
+        3 if refused && !was_there => Exit::Refused,
+        code => Exit::Code(code),
+    }
+}
+
+/// What weighs more: something left before an interruption, before a refusal, a provider and a task.
 fn badness(code: u8) -> usize {
-    const ORDER: [u8; 5] = [0, 1, 3, 130, 4];
+    const ORDER: [u8; 6] = [0, 1, 3, 2, 130, 4];
     ORDER.iter().position(|known| *known == code).unwrap_or(ORDER.len())
 }
 

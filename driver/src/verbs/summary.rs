@@ -46,18 +46,18 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, shown: &Shown) 
     output::result(&last_line(args, report));
 }
 
-/// `FAILED test · contract on web-0: `pytest` exited 1`, and its last lines.
+/// `FAILED test · contract on web-0: `pytest` exited 1`, or `…: it did not end within 2s`, and its last lines.
 fn failed(task: &TaskReport) -> Vec<String> {
     let how = match (&task.failure, &task.exit) {
-        (Some(failure), _) => clean::line(failure),
-        (None, Some(exit @ (Exit::Code(_) | Exit::Signal(_) | Exit::Lost(_)))) => exit.to_string(),
-        (None, None) => "did not end well".into(),
+        (Some(failure), _) => format!(": {}", clean::line(failure)),
+        (None, Some(exit @ (Exit::Code(_) | Exit::Signal(_) | Exit::Lost(_)))) => format!(" {exit}"),
+        (None, None) => " did not end well".into(),
     };
     let word = style::paint(style::ERROR, "FAILED");
     let allowed = if task.allowed { " (it may)" } else { "" };
     let what = label(&task.stage, &task.task);
     let mut lines = vec![format!(
-        "{word}{allowed} {what} on {}: `{}` {how}",
+        "{word}{allowed} {what} on {}: `{}`{how}",
         task.machine,
         command(&task.command)
     )];
@@ -88,12 +88,14 @@ pub(super) fn write_timeline(args: &Run, report: &RunReport, shown: &Shown) -> i
     Ok(file)
 }
 
-/// The command in one line: of a script the first line.
+/// The command in one line: of a script the first line, and of a long line its beginning.
 fn command(text: &str) -> String {
+    const SHOWN: usize = 60;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = clean::line(lines.next().unwrap_or_default());
-    if lines.next().is_some() {
-        format!("{first} …")
+    let cut: String = first.chars().take(SHOWN).collect();
+    if cut.len() < first.len() || lines.next().is_some() {
+        format!("{} …", cut.trim_end())
     } else {
         first
     }
@@ -101,18 +103,17 @@ fn command(text: &str) -> String {
 
 /// The same run, with the machines kept where it fails.
 fn again(cx: &Context, args: &Run) -> String {
-    let mut command = format!("encamp run --keep=on-failure{}", cx.state_flag());
-    let mut add = |text: String| {
-        command.push(' ');
-        command.push_str(&text);
-    };
-    for (key, value) in &args.file.set {
-        add(format!("--set {}", words::shell(&format!("{key}={value}"))));
-    }
-    if let Some(file) = &args.file.file {
-        add(words::shell(&file.display().to_string()));
-    }
-    command
+    let file = args
+        .file
+        .file
+        .as_ref()
+        .map(|file| format!(" {}", words::shell(&file.display().to_string())))
+        .unwrap_or_default();
+    format!(
+        "encamp run --keep=on-failure{}{}{file}",
+        cx.state_flag(),
+        args.file.options()
+    )
 }
 
 /// What exists after the run.
@@ -150,7 +151,11 @@ fn last_line(args: &Run, report: &RunReport) -> String {
             } else {
                 String::new()
             };
-            format!("{} failed{tests} in {took}", words::count(failed, "task"))
+            let skipped = match of(Outcome::Skipped) {
+                0 => String::new(),
+                number => format!(", {number} skipped"),
+            };
+            format!("{} failed{tests}{skipped} in {took}", words::count(failed, "task"))
         }
         Outcome::Failed => format!("failed after {took}"),
         _ if report.tasks.is_empty() => format!("{machines} ready, no tasks, in {took}"),
@@ -192,5 +197,17 @@ pub(super) fn lease(ends: Time, by_itself: bool) -> String {
         format!("ends by itself at {clock}")
     } else {
         format!("lease until {clock}, then the next encamp up, run or gc ends it (nothing does so by itself)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_a_line_that_can_be_read() {
+        assert_eq!(command("pytest -q"), "pytest -q");
+        assert_eq!(command("\n set -e\n pytest\n"), "set -e …");
+        assert_eq!(command(&"word ".repeat(40)), format!("{} …", ["word"; 12].join(" ")));
     }
 }

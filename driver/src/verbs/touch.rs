@@ -102,7 +102,10 @@ fn tell(cx: &Context, environment: &str, touched: &[Touched], word: &str, next: 
     for line in words::table(&rows) {
         output::result(&format!("  {line}"));
     }
-    cx.tell_errors(&errors, &cx.scene(Some(environment), &now));
+    let there: Vec<String> = errors.iter().filter_map(Error::machine).map(str::to_owned).collect();
+    let mut scene = cx.scene(Some(environment), &now);
+    scene.there = &there;
+    cx.tell_errors(&errors, &scene);
     output::result(&format!("{environment}   {now} · {next}"));
     exit
 }

@@ -182,13 +182,14 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
         output::result(&format!("interrupted · {now} · {then}"));
         return exit;
     }
-    let first = report
+    let there: Vec<String> = report
         .machines
         .iter()
-        .find(|machine| machine.failure.is_some() && machine.id.is_some());
-    let help = first.map(|machine| format!("encamp logs {} -e {}", machine.name, report.environment));
+        .filter(|machine| machine.failure.is_some() && machine.id.is_some())
+        .map(|machine| machine.name.clone())
+        .collect();
     let mut scene = cx.scene(Some(&report.environment), &now);
-    scene.help = help.as_deref();
+    scene.there = &there;
     cx.tell_errors(&report.errors, &scene);
     let ready = report.machines.iter().filter(|machine| machine.ready).count();
     let took = moment::took_millis(report.millis);
@@ -221,11 +222,7 @@ fn again(cx: &Context, args: &OfFile) -> String {
         .as_ref()
         .map(|file| format!(" {}", words::shell(&file.display().to_string())))
         .unwrap_or_default();
-    let set = args
-        .set
-        .iter()
-        .map(|(key, value)| format!(" --set {}", words::shell(&format!("{key}={value}"))));
-    format!("encamp up{file}{}{}", set.collect::<String>(), cx.state_flag())
+    format!("encamp up{file}{}{}", args.options(), cx.state_flag())
 }
 
 /// `db is ready and kept; web-0 is there and not ready; web-1 does not exist`.

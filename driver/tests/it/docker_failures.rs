@@ -93,3 +93,31 @@ fn two_checkouts_of_one_name_are_refused_with_both_paths() {
     says(&bed.encamp(&["plan", "two"]).exits(2), &refused);
     assert_eq!(bed.on_daemon(), before);
 }
+
+#[test]
+fn a_sweep_without_its_daemon_says_what_ended_and_what_may_be_there() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["up"]).exits(0);
+    let without = |verb: &str| {
+        let mut command = bed.command(&[verb]);
+        bed.run(command.env("ENCAMP__PROVIDERS__DOCKER__HOST", "unix:///nonexistent"))
+    };
+    let ran = without("gc").exits(4);
+    assert_eq!(ran.stdout, "nothing was due · 1 site not reached · there are pair\n");
+    says(&ran, &["; something of ours may be there   "]);
+    without("down").exits(4);
+    let ran = without("gc").exits(4);
+    assert!(
+        ran.stdout
+            .ends_with("not ended: pair · 1 site not reached · there are pair\n"),
+        "{ran}"
+    );
+    assert!(!ran.stdout.contains("environment ended"), "{ran}");
+    let ran = bed.encamp(&["gc"]).exits(0);
+    assert!(ran.stdout.ends_with("1 environment ended · no environments\n"), "{ran}");
+    bed.nothing_is_left();
+    let ran = without("gc").exits(0);
+    assert_eq!(ran.stdout, "nothing was due · 1 site not reached · no environments\n");
+    says(&ran, &["; nothing of ours is known to be there   "]);
+}

@@ -214,3 +214,19 @@ fn a_shell_waits_in_the_machine_that_failed() {
         .exits(1);
     assert!(ran.stdout.contains("nothing left"), "{ran}");
 }
+
+#[test]
+fn a_task_that_took_too_long_and_those_after_it_are_told() {
+    let bed = Bed::with_docker();
+    let task = |name: &str| format!("[[stages.tasks]]\nname = \"{name}\"\non = \"client\"\nrun = \"true\"\n\n");
+    let after = format!("[[stages]]\nname = \"after\"\n\n{}{}[outputs]", task("a"), task("b"));
+    let text = pair("sleep 30").replace("\"1m\"", "\"1s\"");
+    bed.write("encamp.toml", &text.replace("[outputs]", &after));
+    let ran = bed.encamp(&["run"]).exits(1);
+    assert!(
+        ran.stdout
+            .contains("FAILED test · fetch on client: `sleep 30`: it did not end within 1s\n"),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("1 task failed, 2 skipped in [T] · "), "{ran}");
+}

@@ -77,7 +77,7 @@ fn a_machine_that_is_not_ready_is_explained() {
     );
     let ran = bed.encamp(&["up"]).exits(3);
     for line in [
-        "error[E0414]: ",
+        "error[E0414]: client: its process exited 4",
         "while: up pair, client",
         "step ready",
         "no config",
@@ -93,6 +93,23 @@ fn a_machine_that_is_not_ready_is_explained() {
     );
     let logs = bed.encamp(&["logs", "client"]).exits(0).stdout;
     assert!(logs.contains("no config"), "{logs}");
+}
+
+#[test]
+fn a_machine_that_ends_well_is_told_what_it_had_to_do() {
+    let bed = Bed::with_docker();
+    bed.write(
+        "encamp.toml",
+        &pair("true").replace("echo waiting; exec sleep 600", "echo done; exit 0"),
+    );
+    let ran = bed.encamp(&["up"]).exits(3);
+    for line in [
+        "error[E0414]: client: its process ended (exit 0), and a machine has to keep running unless `ready` says \
+         `exited = 0`\n",
+        "help:  encamp logs client -e pair",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}: {ran}");
+    }
 }
 
 #[test]

@@ -150,3 +150,61 @@ fn a_secret_in_settings_is_refused_and_not_shown() {
             .contains("token: it comes from one place")
     );
 }
+
+#[test]
+fn what_is_wrong_before_anything_was_started_exits_2() {
+    let bed = Bed::new();
+    bed.write("encamp.toml", &pair("true"));
+    let wrong = [
+        ("ENCAMP__PROVIDERS__DOCKER__HSOT", "x", "hsot"),
+        ("DOCKER_HOST", "garbage", "chosen by: DOCKER_HOST"),
+    ];
+    for verb in ["plan", "up", "run"] {
+        for (variable, value, said) in wrong {
+            let ran = bed.run(bed.command(&[verb]).env(variable, value)).exits(2);
+            assert!(
+                ran.stderr.contains("error[E0301]") && ran.stderr.contains(said),
+                "{verb}: {ran}"
+            );
+        }
+    }
+    let mut repeated = bed.command(&["run", "--repeat", "3"]);
+    let ran = bed.run(repeated.env("DOCKER_HOST", "garbage")).exits(2);
+    assert!(ran.stdout.contains("0 of 1 run passed"), "{ran}");
+}
+
+#[test]
+fn what_a_setting_would_allow_names_the_file_and_the_lines() {
+    let bed = Bed::with_docker();
+    let bind = "docker.volumes = [\"/etc:/host\"]\nports = {";
+    bed.write("encamp.toml", &pair("true").replace("ports = {", bind));
+    for verb in ["plan", "up", "run"] {
+        let ran = bed.encamp(&[verb]).exits(2);
+        assert!(
+            ran.stderr
+                .contains("error[E0403]: the bind mount of `/etc` is not allowed here\n")
+                && ran.stderr.contains(
+                    "  help:  if you want that, write in [BED]/home/.config/encamp/settings.toml:\n         \
+                 [providers.docker]\n         allow = [\"bind-mounts\"]\n"
+                ),
+            "{verb}: {ran}"
+        );
+    }
+    bed.write(
+        ".encamp/settings.toml",
+        "[providers.docker]\nallow = [\"privileges\"]\n",
+    );
+    let ran = bed.encamp(&["plan"]).exits(2);
+    assert!(
+        ran.stderr.contains(
+            "write in ./.encamp/settings.toml:\n         [providers.docker]\n         \
+             allow = [\"privileges\", \"bind-mounts\"]\n"
+        ),
+        "{ran}"
+    );
+    bed.write(
+        ".encamp/settings.toml",
+        "[providers.docker]\nallow = [\"privileges\", \"bind-mounts\"]\n",
+    );
+    bed.encamp(&["plan"]).exits(0);
+}

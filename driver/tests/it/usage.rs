@@ -59,7 +59,8 @@ fn help_names_what_works_and_nothing_else() {
       ENCAMP__LOG                       what to log on standard error: warn, encamp_engine=debug
       NO_COLOR, CLICOLOR_FORCE          no colour, or colour where there is no terminal
 
-    Exit codes: 0 all well · 1 a task failed · 2 the file, settings or usage are wrong · 3 a provider failed
+    Exit codes: 0 all well · 1 a task failed · 3 a provider failed
+                2 the file, settings or usage are wrong, or what was asked was declined
                 4 something could not be disposed of yet · 130 interrupted
     -- stderr
     ");

@@ -155,3 +155,39 @@ fn the_folder_itself_can_be_meant() {
         bed.encamp(arguments).exits(0);
     }
 }
+
+#[test]
+fn inputs_come_from_a_file_and_set_overrides_it() {
+    let bed = Bed::new();
+    let inputs = "[inputs]\nsize = { type = \"integer\" }\nname = { type = \"string\" }";
+    bed.write("encamp.toml", &pair("true").replace("[inputs]", inputs));
+    bed.write("given/some.toml", "size = 3\nname = 7\n");
+    let inputs = ["--inputs", "given/some.toml"];
+    let ran = bed.encamp(&["validate"]).exits(2);
+    assert!(ran.stderr.contains("`size`") && ran.stderr.contains("`name`"), "{ran}");
+    let ran = bed.encamp(&[&["validate"], &inputs[..]].concat()).exits(2);
+    assert!(ran.stderr.contains("given/some.toml:2"), "{ran}");
+    assert!(!ran.stderr.contains("`size`"), "{ran}");
+    bed.encamp(&[&["validate", "--set", "name=x"], &inputs[..]].concat())
+        .exits(0);
+    let ran = bed.encamp(&["validate", "--inputs", "nowhere.toml"]).exits(2);
+    assert!(ran.stderr.contains("nowhere.toml cannot be read"), "{ran}");
+    for verb in ["plan", "run", "up"] {
+        let ran = bed.encamp(&[&[verb], &inputs[..]].concat()).exits(2);
+        assert!(ran.stderr.contains("given/some.toml:2"), "{verb}: {ran}");
+    }
+}
+
+#[test]
+fn a_secret_is_seen_only_where_that_is_allowed() {
+    let bed = Bed::new();
+    let secret =
+        "[secrets]\ntoken = { variable = \"TOKEN\" }\n\n[machines.web]\nenv = { T = \"{{ secret('token') }}\" }";
+    bed.write("encamp.toml", &pair("true").replace("[machines.web]", secret));
+    let ran = bed.encamp(&["validate"]).exits(2);
+    assert!(
+        ran.stderr.contains("error[E0145]") && ran.stderr.contains("--allow-visible"),
+        "{ran}"
+    );
+    bed.encamp(&["validate", "--allow-visible"]).exits(0);
+}

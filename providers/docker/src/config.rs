@@ -138,6 +138,8 @@ impl Settings {
         let word = permission.as_str();
         Err(
             Error::new(ErrorKind::Unauthorized, format!("{what} is not allowed here"))
+                .with("setting", "allow")
+                .with("entry", word)
                 .next_step(format!("write `allow = [\"{word}\"]` in the settings of this provider")),
         )
     }
@@ -177,5 +179,6 @@ mod tests {
             .require(Permission::BindMounts, "a bind mount")
             .unwrap_err();
         assert!(error.hint().unwrap().contains("bind-mounts"));
+        assert!(error.context().eq([("setting", "allow"), ("entry", "bind-mounts")]));
     }
 }

@@ -317,7 +317,7 @@ pub(crate) fn no_daemon(place: &Place, why: impl Into<String>) -> Error {
 /// An address that this provider cannot dial.
 pub(crate) fn unsupported_endpoint(host: &str) -> Error {
     Error::new(
-        ErrorKind::Unsupported,
+        ErrorKind::Invalid,
         format!("`{host}` is no address that this provider can dial"),
     )
     .next_step("use `unix:///path/to.sock`, `tcp://host:port` or `https://host:port`")

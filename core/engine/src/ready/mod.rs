@@ -143,9 +143,19 @@ async fn wait_for_exit(inside: &Inside, probes: &[Probe]) -> Result<Observed> {
     }
 }
 
+/// How the process of a machine that was to go on has ended.
+pub(crate) fn ended(exit: &Exit) -> String {
+    match exit {
+        Exit::Code(0) => "its process ended (exit 0), and a machine has to keep running unless `ready` says \
+                          `exited = 0`"
+            .to_owned(),
+        exit => format!("its process {exit}"),
+    }
+}
+
 async fn died(inside: &Inside, phase: &Phase, why: Option<String>) -> Error {
     let how = match phase {
-        Phase::Exited(exit) => format!("its process {exit}"),
+        Phase::Exited(exit) => ended(exit),
         Phase::Stopped => "it was stopped".to_owned(),
         Phase::Dying | Phase::Gone => "it is not there any more".to_owned(),
         phase => format!("it is {phase:?}"),

@@ -48,6 +48,8 @@ pub(super) fn init(desk: &Desk, args: &Init) -> Result<Exit, Failure> {
     let of = OfFile {
         file: args.folder.as_ref().map(|_| file.clone()),
         set: Vec::new(),
+        inputs: None,
+        allow_visible: false,
     };
     let loaded = desk.read(&of)?;
     let environment = &loaded.environment;

@@ -314,7 +314,7 @@ mod tests {
             "tcp://lab/x",
         ] {
             let error = Endpoint::choose(&Settings::default(), &ambient(&[("DOCKER_HOST", host)], None)).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{host}");
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{host}");
             assert!(
                 error.context().any(|fact| fact == ("chosen by", "DOCKER_HOST")),
                 "{error:?}"
