@@ -170,7 +170,7 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
         "on = \"client\"\nbackground = true\nrun = \"while :; do wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done\"",
         "on = \"client\"\nbackground = true\nrun = \"sleep 1; echo finished\"",
         "do = \"stop\"\nmachine = \"web\"",
-        "on = \"client\"\nrun = \"! wget -q -O /dev/null http://web/hostname\"",
+        "on = \"client\"\nrun = \"sleep 3; ! wget -q -O /dev/null http://web/hostname\"",
         "do = \"start\"\nmachine = \"web\"",
         "on = \"client\"\nrun = \"wget -q -O /dev/null http://web/hostname\"",
         "do = \"pause\"\nmachine = \"web\"",
