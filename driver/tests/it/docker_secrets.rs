@@ -36,11 +36,11 @@ run = "echo \"it is $TOKEN\"; ps -ef; test ${#TOKEN} -gt 10"
 [[stages.tasks]]
 name = "typed"
 on = "web"
-run = "echo '{{ secret('token') }}' | base64; ps -ef"
+run = "echo '{{ secret('token') }}' | base64; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\\\0' ' ' | grep -c 'c4nar[y]' || echo unseen"
 [[stages.tasks]]
 name = "here"
 on = "controller"
-run = "echo '{{ secret('token') }}'; ps -ef"
+run = "echo '{{ secret('token') }}'; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\\\0' ' ' | grep -c 'c4nar[y]' || echo unseen"
 [[stages.tasks]]
 name = "fails"
 on = "web"
@@ -119,6 +119,13 @@ fn a_secret_reaches_its_machine_and_nobody_else_sees_it() {
     assert!(logs.contains("token=***"), "{logs}");
     let said = bed.read("encamp-out/artifacts/test/says/web/output.log");
     assert!(said.contains("it is ***"), "{said}");
+    for (task, place) in [("typed", "web"), ("here", "controller")] {
+        let said = bed.read(&format!("encamp-out/artifacts/test/{task}/{place}/output.log"));
+        assert!(
+            said.contains("unseen"),
+            "a list of processes shows it to {task}: {said}"
+        );
+    }
     nowhere_below(&bed, "encamp-out");
     nowhere_below(&bed, "state");
     let containers = bed.on_daemon();
