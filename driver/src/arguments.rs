@@ -162,10 +162,10 @@ impl OfFile {
     pub(crate) fn options(&self) -> String {
         let set = self.set.iter().map(|(key, value)| ("--set ", format!("{key}={value}")));
         let inputs = self.inputs.iter().map(|path| ("--inputs ", path.display().to_string()));
-        let mut options: String = set
-            .chain(inputs)
-            .map(|(option, value)| format!(" {option}{}", words::shell(&value)))
-            .collect();
+        let mut options = String::new();
+        for (option, value) in set.chain(inputs) {
+            options.extend([" ", option, &words::shell(&value)]);
+        }
         if self.allow_visible {
             options.push_str(" --allow-visible");
         }

@@ -55,13 +55,10 @@ fn output_status_and_input_pass() {
 #[test]
 fn a_failure_names_the_environment_as_people_do() {
     let bed = up();
-    let without = |arguments: &[&str]| {
-        let mut command = bed.command(arguments);
-        bed.run(command.env("ENCAMP__PROVIDERS__DOCKER__HOST", "unix:///nonexistent"))
-    };
-    let ran = without(&["exec", "client", "--", "true"]).exits(3);
+    bed.encamp(&["stop", "client", "--grace", "0s"]).exits(0);
+    let ran = bed.encamp(&["exec", "client", "--", "true"]).exits(3);
     assert!(ran.stderr.contains("  while: exec pair, client on `docker`"), "{ran}");
-    let ran = without(&["exec", "client", "--json", "--", "true"]).exits(3);
+    let ran = bed.encamp(&["exec", "client", "--json", "--", "true"]).exits(3);
     let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(said["errors"][0]["environment"], "pair", "{ran}");
 }
