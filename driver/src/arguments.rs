@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
 
 use crate::variables::TABLE;
@@ -161,10 +162,10 @@ impl OfFile {
     pub(crate) fn options(&self) -> String {
         let set = self.set.iter().map(|(key, value)| ("--set ", format!("{key}={value}")));
         let inputs = self.inputs.iter().map(|path| ("--inputs ", path.display().to_string()));
-        let mut options: String = set
-            .chain(inputs)
-            .map(|(option, value)| format!(" {option}{}", words::shell(&value)))
-            .collect();
+        let mut options = String::new();
+        for (option, value) in set.chain(inputs) {
+            options.extend([" ", option, &words::shell(&value)]);
+        }
         if self.allow_visible {
             options.push_str(" --allow-visible");
         }
@@ -343,6 +344,39 @@ pub(crate) enum Shell {
     Fish,
 }
 
+/// Adds the verb that was meant where two letters were swapped or one is wrong: by clap's measure, short words such as
+/// `rnu` are like nothing.
+pub(crate) fn suggest(error: &mut clap::Error) {
+    let is_suggested = error.get(ContextKind::SuggestedSubcommand).is_some();
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    let command = Arguments::command();
+    let verbs = command.get_subcommands().map(clap::Command::get_name);
+    let near: Vec<String> = verbs.filter(|verb| is_near(typed, verb)).map(str::to_owned).collect();
+    if !is_suggested && !near.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(near));
+    }
+}
+
+/// Whether two words differ by one letter, or by two neighbours that are swapped.
+fn is_near(one: &str, other: &str) -> bool {
+    let (mut one, mut other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    for _ in 0..2 {
+        // What they end with in common goes; the second time round that is what they began with.
+        while one.last().is_some_and(|last| other.last() == Some(last)) {
+            one.pop();
+            other.pop();
+        }
+        one.reverse();
+        other.reverse();
+    }
+    match (one.as_slice(), other.as_slice()) {
+        ([a, b], [c, d]) => (a, b) == (d, c),
+        (one, other) => one.len() <= 1 && other.len() <= 1,
+    }
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -370,14 +404,35 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 fn since(text: &str) -> Result<encamp::Time, String> {
-    encamp::Time::parse(text).map_or_else(|| crate::moment::span(text).map(crate::moment::ago), Ok)
+    let wrong = |_| {
+        format!(
+            "`{text}` is neither a length of time (\"90s\", \"10m\", \"1h 30m\") nor a moment \
+             (\"2026-05-01T14:30:00Z\")"
+        )
+    };
+    encamp::Time::parse(text).map_or_else(|| crate::moment::span(text).map(crate::moment::ago).map_err(wrong), Ok)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_is_near() {
+        for (typed, verb) in [
+            ("rnu", "run"),
+            ("u", "up"),
+            ("pu", "up"),
+            ("lgs", "logs"),
+            ("sho", "show"),
+            ("upp", "up"),
+        ] {
+            assert!(is_near(typed, verb), "{typed} {verb}");
+        }
+        for (typed, verb) in [("nur", "run"), ("x", "up"), ("gone", "logs"), ("", "up")] {
+            assert!(!is_near(typed, verb), "{typed} {verb}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

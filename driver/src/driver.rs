@@ -9,7 +9,7 @@ use encamp::file::Kinds;
 use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, builtin_kinds};
 use serde_json::json;
 
-use crate::arguments::{Arguments, Global, Verb};
+use crate::arguments::{Arguments, Global, Verb, suggest};
 use crate::context::{Context, Desk, file_of, folder_of};
 use crate::exit::Exit;
 use crate::failure::{Failure, Scene};
@@ -49,7 +49,8 @@ impl Driver {
         }
         match Arguments::try_parse() {
             Ok(arguments) => self.obey(arguments).into(),
-            Err(error) => {
+            Err(mut error) => {
+                suggest(&mut error);
                 let text = error.render().ansi().to_string();
                 if error.use_stderr() {
                     output::tell_text(&text);

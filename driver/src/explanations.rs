@@ -62,7 +62,8 @@ const OURS: &[Explanation] = &[
         "somebody else has it",
         "Another encamp holds the environment, or its name belongs to an environment that came from another file. One \
          process at a time may change an environment; the message says which one does. Two checkouts of one project \
-         have the same name: change `name` in one of them, or end the other's environment.",
+         have the same name: change `name` in one of them, or end the other's environment. Two runs cannot write into one \
+         folder of results at the same time either: name another one with --out.",
     ),
     row(
         "E0305",

@@ -145,7 +145,12 @@ impl Failure {
                 "why": refusal.why,
                 "help": refusal.help,
             }]),
-            Self::Engine(error) | Self::Within(error, _) => json!([error_json(error)]),
+            Self::Engine(error) => json!([error_json(error)]),
+            Self::Within(error, environment) => {
+                let mut error = error_json(error);
+                error["environment"] = json!(environment);
+                json!([error])
+            }
         }
     }
 }

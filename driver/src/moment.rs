@@ -101,6 +101,14 @@ pub(crate) fn about(span: Duration) -> String {
     }
 }
 
+/// As [`about`], by the second below two minutes, where somebody waits for it.
+pub(crate) fn soon(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        _ => about(span),
+    }
+}
+
 /// What took so many milliseconds.
 pub(crate) fn took_millis(millis: u64) -> String {
     took(Duration::from_millis(millis))

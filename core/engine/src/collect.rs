@@ -35,6 +35,8 @@ pub(crate) struct Results {
     redactor: Redactor,
     outputs: Mutex<BTreeMap<PathBuf, BufWriter<File>>>,
     suites: Mutex<Vec<TestSuite>>,
+    /// The folder's marker, locked as long as this writes there; the lock dies with its process.
+    _marker: Option<File>,
 }
 
 fn disk(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -42,13 +44,47 @@ fn disk(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |e| Error::new(ErrorKind::Unavailable, text).caused_by(e)
 }
 
+/// Marks the folder as one of results, and keeps other runs out of it.
+fn hold(out: &Path, marker: &Path) -> Result<File> {
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(marker)
+        .map_err(disk(marker))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("another run writes its results into {}", out.display()),
+            )
+            .next_step("name another folder with --out, or wait until that run has ended"));
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(disk(marker)(error)),
+    }
+    file.write_all(b"Results of `encamp run`; the next run into this folder clears them.\n")
+        .map_err(disk(marker))?;
+    Ok(file)
+}
+
 impl Results {
     /// Makes the folder, and clears what an earlier run left in it. A folder with other things in it is refused.
     pub(crate) fn open(out: Option<&Path>, keep_bytes: u64, redactor: Redactor) -> Result<Self> {
+        let mut held = None;
         if let Some(out) = out {
             fs::create_dir_all(out).map_err(disk(out))?;
             let marker = out.join(MARKER);
-            if marker.exists() {
+            let ours = marker.exists();
+            if !ours && fs::read_dir(out).map_err(disk(out))?.next().is_some() {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("{} holds other files than results", out.display()),
+                )
+                .next_step("name another folder with --out"));
+            }
+            held = Some(hold(out, &marker)?);
+            if ours {
                 for folder in ["artifacts", "logs"] {
                     let folder = out.join(folder);
                     if folder.exists() {
@@ -58,18 +94,7 @@ impl Results {
                 for file in ["junit.xml", "report.json"] {
                     let _ = fs::remove_file(out.join(file));
                 }
-            } else if fs::read_dir(out).map_err(disk(out))?.next().is_some() {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("{} holds other files than results", out.display()),
-                )
-                .next_step("name another folder with --out"));
             }
-            fs::write(
-                &marker,
-                "Results of `encamp run`; the next run into this folder clears them.\n",
-            )
-            .map_err(disk(&marker))?;
         }
         Ok(Self {
             out: out.map(Path::to_owned),
@@ -77,6 +102,7 @@ impl Results {
             redactor,
             outputs: Mutex::default(),
             suites: Mutex::default(),
+            _marker: held,
         })
     }
 
@@ -552,9 +578,16 @@ mod tests {
     fn a_folder_with_other_files_is_refused_and_an_earlier_run_is_cleared() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        Results::open(Some(&out), 1, Redactor::none()).unwrap();
+        let writing = Results::open(Some(&out), 1, Redactor::none()).unwrap();
         fs::create_dir(out.join("logs")).unwrap();
         fs::write(out.join("logs/old.log"), "").unwrap();
+        let refused = Results::open(Some(&out), 1, Redactor::none()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(
+            out.join("logs/old.log").exists(),
+            "what another run writes is not cleared"
+        );
+        drop(writing);
         Results::open(Some(&out), 1, Redactor::none()).unwrap();
         assert!(!out.join("logs/old.log").exists());
         let other = folder.path().join("other");

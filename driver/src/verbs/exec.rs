@@ -50,7 +50,7 @@ pub(super) async fn attach(
     let raw = if tty { Raw::enter() } else { None };
     let ended = attend(cx, process, tty).await;
     drop(raw);
-    let (ended, nobody_reads) = ended?;
+    let (ended, nobody_reads) = ended.map_err(within(environment))?;
     if cx.json {
         output::json(&json!({ "event": "exit", "exit": ended }));
     }

@@ -1,5 +1,7 @@
 //! `encamp ls`: all environments, from the store alone.
 
+use std::time::Duration;
+
 use encamp::{Summary, Value};
 use serde_json::json;
 
@@ -22,14 +24,16 @@ pub(super) async fn ls(cx: &Context) -> Result<Exit, Failure> {
     let heads = ["NAME", "MACHINES", "STATE", "PROVIDERS", "BY", "AGE", "ENDS"]
         .map(str::to_owned)
         .to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(all.iter().map(row)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heads)
+        .chain(all.iter().map(|summary| row(cx, summary)))
+        .collect();
     for line in words::table(&rows) {
         output::result(&line);
     }
     Ok(Exit::Well)
 }
 
-fn row(summary: &Summary) -> Vec<String> {
+fn row(cx: &Context, summary: &Summary) -> Vec<String> {
     let providers: Vec<String> = summary.providers.iter().map(ToString::to_string).collect();
     vec![
         summary.name.clone(),
@@ -42,16 +46,26 @@ fn row(summary: &Summary) -> Vec<String> {
         },
         clean::line(&summary.by),
         moment::about(moment::since(summary.created)),
-        ends(summary),
+        ends(cx, summary),
     ]
 }
 
-/// `16:32 (in 1h 54m)`, or that it should be gone.
-pub(super) fn ends(summary: &Summary) -> String {
-    match summary.left {
-        _ if summary.state == "overdue" => "overdue: encamp gc".into(),
-        Some(left) => format!("{} (in {})", moment::clock(summary.ends), moment::about(left)),
-        None => format!("{} (over)", moment::clock(summary.ends)),
+/// `16:32 (in 1h 54m)`, `16:32 (over, due in 48s)`, or that it should be gone.
+pub(super) fn ends(cx: &Context, summary: &Summary) -> String {
+    if summary.state == "overdue" {
+        return "overdue: encamp gc".into();
+    }
+    let over_for = moment::since(summary.ends);
+    let until = until(summary.left, over_for, cx.settings.policy.grace);
+    format!("{} ({until})", moment::clock(summary.ends))
+}
+
+/// How long a lease still runs, and once it is over when `gc` acts on that.
+fn until(left: Option<Duration>, over_for: Duration, grace: Duration) -> String {
+    match (left, grace.checked_sub(over_for)) {
+        (Some(left), _) => format!("in {}", moment::soon(left)),
+        (None, Some(due)) => format!("over, due in {}", moment::soon(due)),
+        (None, None) => "over".into(),
     }
 }
 
@@ -66,4 +80,20 @@ pub(super) fn summary_json(summary: &Summary) -> Value {
         object.insert("left_millis".into(), json!(left));
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_lease_is_told_by_the_second_where_it_is_near() {
+        let seconds = Duration::from_secs;
+        let grace = seconds(60);
+        assert_eq!(until(Some(seconds(6899)), seconds(0), grace), "in 1h 54m");
+        assert_eq!(until(Some(seconds(120)), seconds(0), grace), "in 2m");
+        assert_eq!(until(Some(seconds(119)), seconds(0), grace), "in 119s");
+        assert_eq!(until(None, seconds(12), grace), "over, due in 48s");
+        assert_eq!(until(None, seconds(61), grace), "over");
+    }
 }

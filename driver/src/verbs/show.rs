@@ -18,7 +18,7 @@ pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Fai
         );
         return Ok(Exit::Well);
     }
-    output::result(&head(&environment));
+    output::result(&head(cx, &environment));
     let rows: Vec<Vec<String>> = environment.machines().map(|machine| row(&machine)).collect();
     for line in words::table(&rows) {
         output::result(&format!("  {line}"));
@@ -43,7 +43,7 @@ pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Fai
 }
 
 /// `shop   ready · from encamp.toml · ends 16:32 (in 1h 54m)`.
-fn head(environment: &Environment) -> String {
+fn head(cx: &Context, environment: &Environment) -> String {
     let summary = environment.summary();
     let mut parts = vec![format!("{}   {}", summary.name, summary.state)];
     if summary.run {
@@ -52,9 +52,9 @@ fn head(environment: &Environment) -> String {
     parts.extend(summary.file.as_ref().map(|file| format!("from {}", clean::line(file))));
     parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
     parts.push(if summary.state == "overdue" {
-        ends(summary)
+        ends(cx, summary)
     } else {
-        format!("ends {}", ends(summary))
+        format!("ends {}", ends(cx, summary))
     });
     parts.join(" · ")
 }

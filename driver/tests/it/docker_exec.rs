@@ -53,6 +53,17 @@ fn output_status_and_input_pass() {
 }
 
 #[test]
+fn a_failure_names_the_environment_as_people_do() {
+    let bed = up();
+    bed.encamp(&["stop", "client", "--grace", "0s"]).exits(0);
+    let ran = bed.encamp(&["exec", "client", "--", "true"]).exits(3);
+    assert!(ran.stderr.contains("  while: exec pair, client on `docker`"), "{ran}");
+    let ran = bed.encamp(&["exec", "client", "--json", "--", "true"]).exits(3);
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["errors"][0]["environment"], "pair", "{ran}");
+}
+
+#[test]
 fn programs_get_lines_and_the_exit() {
     let bed = up();
     let ran = bed

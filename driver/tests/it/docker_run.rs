@@ -1,8 +1,9 @@
 //! `encamp run` on a real daemon.
 
 use insta::assert_snapshot;
+use rustix::process::Signal;
 
-use crate::bed::{Bed, pair};
+use crate::bed::{Bed, pair, signal};
 
 const PASSES: &str = r#"
 page=$(wget -q -O - "$WEB_URL")
@@ -229,4 +230,29 @@ fn a_task_that_took_too_long_and_those_after_it_are_told() {
         "{ran}"
     );
     assert!(ran.stdout.contains("1 task failed, 2 skipped in [T] · "), "{ran}");
+}
+
+#[test]
+fn two_runs_do_not_write_into_one_folder() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("sleep 60"));
+    let first = bed.start(&["run"]);
+    bed.until_ready(2);
+    let report = bed.path().join("encamp-out/report.json");
+    let ran = bed.encamp(&["run"]).exits(2);
+    for line in [
+        "error[E0304]: another run writes its results into encamp-out\n",
+        "  now:   nothing was started\n",
+        "  help:  name another folder with --out",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}: {ran}");
+    }
+    assert!(!report.exists());
+    // The lock dies with its process, however that ends.
+    signal(&first, Signal::KILL);
+    drop(bed.ran(first));
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["run"]);
+    assert!(report.exists());
+    bed.nothing_is_left();
 }

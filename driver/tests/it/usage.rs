@@ -135,6 +135,8 @@ fn wrong_usage_exits_2() {
 
     For more information, try '--help'.
     ");
+    let ran = bed.encamp(&["rnu"]).exits(2);
+    assert!(ran.stderr.contains("tip: a similar subcommand exists: 'run'"), "{ran}");
     assert_snapshot!(bed.encamp(&["exec", "web", "true"]), @r"
     exit 2
     -- stdout
@@ -153,11 +155,11 @@ fn wrong_usage_exits_2() {
 
     For more information, try '--help'.
     ");
-    assert_snapshot!(bed.encamp(&["logs", "--since", "10"]), @r#"
+    assert_snapshot!(bed.encamp(&["logs", "--since", "yesterday"]), @r#"
     exit 2
     -- stdout
     -- stderr
-    error: invalid value '10' for '--since <WHEN>': `10` is no length of time: write a number with its unit, "90s", "10m" or "1h 30m"
+    error: invalid value 'yesterday' for '--since <WHEN>': `yesterday` is neither a length of time ("90s", "10m", "1h 30m") nor a moment ("2026-05-01T14:30:00Z")
 
     For more information, try '--help'.
     "#);
