@@ -1,6 +1,6 @@
 //! Secrets: where their values come from, where they may go, and that nothing of them is seen elsewhere.
 //!
-//! [`resolve`] reads all of them before anything is started. From then on a [`Session`](crate::session::Session) has
+//! `resolve` reads all of them before anything is started. From then on a session has
 //! them [`InHand`]. A machine gets them as files from a [`Folder`] in the controller's memory. A request that the
 //! journal keeps holds [markers](mark), which are [filled](fill_create) in for the moment of sending. Everything that
 //! leaves the engine as text goes through a [`Redactor`]: events, reports, saved logs, errors, what the journal keeps
