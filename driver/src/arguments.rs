@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Stop(Stop),
     /// Start machines that were stopped, and wait until they are ready
     Start(Start),
+    /// Bring working trees on machines up to date, as `sync` in their set-up says
+    Sync(Sync),
     /// Dispose of everything that is due, on every site that was ever used
     Gc,
     /// Look at everything that encamp stands on: settings, store, providers, what is due
@@ -115,6 +117,7 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Stop(_) => "stop",
             Self::Start(_) => "start",
+            Self::Sync(_) => "sync",
             Self::Gc => "gc",
             Self::Doctor => "doctor",
             Self::Schema => "schema",
@@ -265,6 +268,18 @@ pub(crate) struct Start {
     pub(crate) machines: Vec<String>,
     #[command(flatten)]
     pub(crate) of: OfEnvironment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// The machines or groups [default: all that have a tree]
+    #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
+    pub(crate) machines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+    /// Go on as files change, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]

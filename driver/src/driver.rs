@@ -190,7 +190,7 @@ impl Driver {
 fn before_anything(verb: &Verb) -> &'static str {
     match verb {
         Verb::Run(_) | Verb::Up(_) | Verb::Validate(_) | Verb::Plan(_) => "nothing was started",
-        Verb::Down(_) | Verb::Start(_) | Verb::Stop(_) => "nothing was changed",
+        Verb::Down(_) | Verb::Start(_) | Verb::Stop(_) | Verb::Sync(_) => "nothing was changed",
         Verb::Cp(_) => "nothing was copied",
         Verb::Init(_) => "nothing was written",
         Verb::Ls

@@ -36,5 +36,6 @@ mod verbs;
 
 pub use verbs::preview::{Change, Preview, Prospect, Shared};
 pub use verbs::run::{Inspection, Keep, RunOptions};
+pub use verbs::sync::Synced;
 pub use verbs::touch::Touched;
 pub use verbs::up::{Pending, UpReport};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::camp::Camp;
 use crate::events::Events;
-use crate::journal::{Answer, EnvironmentRow, Epoch, IntentRef, Op, Refusal};
+use crate::journal::{Answer, EnvironmentRow, Epoch, IntentRef, Op, Refusal, Wanted};
 use crate::secrets::InHand;
 use crate::tenure::Held;
 
@@ -194,6 +194,26 @@ impl Session {
                 .of_machine(&change.object)
                 .of_environment(&self.row.name)
         }))
+    }
+
+    /// Completes when another command wants the environment gone or has taken it over: this one is to stop then, also in
+    /// the middle of something that the journal does not see.
+    pub(crate) async fn unwanted(&self) -> Error {
+        loop {
+            tokio::time::sleep(self.camp.policy.watch).await;
+            // A store that does not answer now is told by the next operation.
+            let Ok(Some(now)) = self.camp.journal.environment(&self.row.id).await else {
+                continue;
+            };
+            let refusal = if now.epoch > self.epoch.number {
+                Refusal::Fenced { newer: now.epoch }
+            } else if now.wanted == Wanted::Gone {
+                Refusal::Yield
+            } else {
+                continue;
+            };
+            return self.refused(&refusal, "go on", "environment");
+        }
     }
 
     /// Gives the tenure back.

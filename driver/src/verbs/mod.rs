@@ -19,6 +19,7 @@ mod schema;
 mod shell;
 mod show;
 mod summary;
+mod sync;
 mod touch;
 mod up;
 mod validate;
@@ -57,6 +58,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::logs(cx, args).await,
         Verb::Stop(args) => touch::stop(cx, args).await,
         Verb::Start(args) => touch::start(cx, args).await,
+        Verb::Sync(args) => sync::sync(cx, args).await,
         Verb::Gc => gc::gc(cx).await,
         Verb::Doctor => doctor::doctor(cx).await,
         // These have been obeyed before a store was opened.

@@ -204,6 +204,18 @@ impl Bed {
         panic!("{name} did not appear: {}", self.encamp(&["ls"]));
     }
 
+    /// Waits for something, a minute at most.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, there: impl Fn() -> bool) {
+        for _ in 0..600 {
+            if there() {
+                return;
+            }
+            pause();
+        }
+        panic!("{what} did not come: {}", self.encamp(&["ls"]));
+    }
+
     /// What of this bed's controller is on the daemon.
     pub(crate) fn on_daemon(&self) -> Vec<String> {
         let controller: serde_json::Value =

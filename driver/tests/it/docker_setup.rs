@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, signal};
 
 const HEAD: &str = "name = \"tryout\"\nttl = \"10m\"\n";
 
@@ -128,7 +128,11 @@ fn a_service_is_supervised_and_its_words_are_kept() {
     );
     let logs = bed.encamp(&["logs", "web/flaky", "--tail", "1"]).exits(0);
     assert_eq!(logs.stdout, "said\n");
-    bed.encamp(&["logs", "web/nothing"]);
+    let unknown = bed.encamp(&["logs", "web/nothing"]);
+    assert!(
+        unknown.code != 0 && unknown.stderr.contains("no service called `nothing`"),
+        "{unknown}"
+    );
     bed.encamp(&["down"]).exits(0);
     bed.nothing_is_left();
 }
@@ -292,8 +296,42 @@ fn a_tree_is_synced_as_git_sees_it() {
     let changed = bed.encamp(&["exec", "web", "--", "cat", "/src/a.txt"]).exits(0).stdout;
     assert_eq!(changed, "other\n");
     std::fs::remove_file(bed.path().join("tree/b.txt")).unwrap();
-    bed.encamp(&["up"]).exits(0);
+    let synced = bed.encamp(&["sync"]).exits(0).stdout;
+    assert!(synced.contains("0 files sent, 1 removed"), "{synced}");
     assert_eq!(listed(&bed), "a.txt\n");
+    assert!(bed.encamp(&["sync", "web"]).exits(0).stdout.contains("up to date"));
+    let watching = bed.start(&["sync", "--watch"]);
+    bed.until("the first look", || {
+        bed.encamp(&["exec", "web", "--", "test", "-e", "/src/a.txt"]).code == 0
+    });
+    bed.write("tree/new.txt", "n");
+    bed.until("the new file", || {
+        bed.encamp(&["exec", "web", "--", "test", "-e", "/src/new.txt"]).code == 0
+    });
+    signal(&watching, rustix::process::Signal::INT);
+    bed.ran(watching).exits(0);
     bed.encamp(&["down"]).exits(0);
+    bed.nothing_is_left();
+}
+
+/// Whoever types `down` does not wait until the other's step is over.
+#[test]
+fn an_up_that_is_not_wanted_any_more_stops_in_its_step() {
+    let bed = Bed::with_docker();
+    bed.write(
+        "encamp.toml",
+        &format!(
+            "{HEAD}{}",
+            machine("web", "setup = [{ run = \"touch /on; sleep 100\" }]")
+        ),
+    );
+    let up = bed.start(&["up"]);
+    bed.until("the step", || {
+        bed.encamp(&["exec", "web", "--", "test", "-e", "/on"]).code == 0
+    });
+    bed.encamp(&["down"]).exits(0);
+    let up = bed.ran(up);
+    assert_eq!(up.code, 3, "{up}");
+    assert!(up.stderr.contains("takes `tryout` down"), "{up}");
     bed.nothing_is_left();
 }

@@ -24,6 +24,7 @@ use crate::sweep::Swept;
 use crate::verbs;
 use crate::verbs::preview::Preview;
 use crate::verbs::run::RunOptions;
+use crate::verbs::sync::Synced;
 use crate::verbs::touch::Touched;
 
 /// One installation: its state folder, its configured providers, its engine. Cheap to clone.
@@ -192,6 +193,21 @@ impl Encamp {
         let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
         self.engine
             .run(async move { verbs::touch::start(&camp, &name, &machines, spec.as_ref(), events).await })
+            .await
+    }
+
+    /// Brings the working trees of machines up to date, as their set-up in `spec` says: of those named, or of all that
+    /// have one.
+    pub async fn sync(
+        &self,
+        name: &str,
+        machines: Option<BTreeSet<String>>,
+        spec: spec::Environment,
+        events: Events,
+    ) -> Result<Vec<Synced>> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine
+            .run(async move { verbs::sync::sync(&camp, &name, machines.as_ref(), &spec, events).await })
             .await
     }
 

@@ -312,7 +312,15 @@ impl Machine {
     pub async fn service_logs(&self, service: &str, follow: bool, tail: Option<u32>) -> Result<BoxRead> {
         let redactor = known_secrets(&self.camp, &self.row);
         let argv = setup::service_log(service, follow, tail);
+        let (known, name) = (setup::service_known(service), service.to_owned());
         let log = self.with(move |provider, cx, target| async move {
+            let mut looking = provider.exec(&cx, Exec::new(target.clone(), known)).await?;
+            if !looking.control.wait().await?.success() {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("it has no service called `{name}`"),
+                ));
+            }
             let process = provider.exec(&cx, Exec::new(target, argv)).await?;
             Ok(process.stdout)
         });

@@ -106,7 +106,16 @@ pub(crate) async fn raise(
         reached: Once::new(),
         sites: Once::new(),
     };
-    raising.all(plan).await
+    let mut work = std::pin::pin!(raising.all(plan));
+    let unwanted = tokio::select! {
+        done = &mut work => return done,
+        unwanted = session.unwanted() => unwanted,
+    };
+    session.stop.cancel();
+    let mut raised = work.await?;
+    raised.interrupted = false;
+    raised.errors.push(unwanted);
+    Ok(raised)
 }
 
 /// The groups whose members have to hold something together.

@@ -17,8 +17,10 @@ use encamp_file::spec::{self, Action, Step};
 use encamp_file::text::{Facts, Viewer};
 
 pub(crate) use act::{Act, Job, act};
-pub(crate) use services::{log as service_log, start as start_services};
+pub(crate) use services::{known as service_known, log as service_log, start as start_services};
 
+use self::place::Place;
+pub(crate) use self::sync::Synced as Trees;
 use crate::command;
 use crate::inside::{Inside, LAST_LINES, Said};
 use crate::journal::{IntentRow, Op};
@@ -103,16 +105,18 @@ impl SettingUp<'_> {
     }
 
     /// Brings working trees up to date on a machine that stays: what changes in them replaces nothing.
-    pub(crate) async fn trees(&self) -> Result<()> {
-        let trees = self
-            .spec
-            .setup
-            .iter()
-            .filter(|step| matches!(step.action, Action::Sync(_)));
-        for step in trees {
-            self.perform(step).await?;
+    pub(crate) async fn trees(&self) -> Result<Trees> {
+        let mut all = Trees::default();
+        for step in &self.spec.setup {
+            let Action::Sync(tree) = &step.action else { continue };
+            let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
+            let to = command::render(&tree.to, self.facts, &self.viewer()).map_err(invalid)?;
+            let place = Place::folder(&to)?;
+            let done = sync::sync(self.inside, &tree.from, &place, &tree.exclude, step.timeout).await?;
+            all.sent += done.sent;
+            all.removed += done.removed;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Starts the services that do not run yet.

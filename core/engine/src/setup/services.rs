@@ -39,7 +39,8 @@ supervise() {
   done
   rm -f "$dir/$name.pid"
 }
-supervise "$@" </dev/null >/dev/null 2>&1 &
+# By `exec`: a redirected function would keep the old descriptors aside, and whoever started this waits for their end.
+(exec </dev/null >/dev/null 2>&1; supervise "$@") &
 echo $! >"$dir/$name.pid"
 "#;
 
@@ -49,8 +50,15 @@ name=$1; shift
 for dir in /run/encamp/services /tmp/encamp-services-*; do
   [ ! -f "$dir/$name.log" ] || exec tail "$@" "$dir/$name.log"
 done
-echo "no service is called $name" >&2; exit 1
+exit 1
 "#;
+
+/// The command that succeeds where a service was ever started.
+pub(crate) fn known(service: &str) -> Vec<String> {
+    const KNOWN: &str =
+        r#"for dir in /run/encamp/services /tmp/encamp-services-*; do [ ! -f "$dir/$1.log" ] || exit 0; done; exit 1"#;
+    ["sh", "-c", KNOWN, "sh", service].map(str::to_owned).into()
+}
 
 /// The command that shows what a service has said.
 pub(crate) fn log(service: &str, follow: bool, tail: Option<u32>) -> Vec<String> {

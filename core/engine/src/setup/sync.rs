@@ -28,8 +28,8 @@ const AT_ONCE: usize = 500;
 /// Hash and path of every file of a tree.
 type Manifest = BTreeMap<PathBuf, String>;
 
-/// How much was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many files were sent and removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Synced {
     pub(crate) sent: usize,
     pub(crate) removed: usize,

@@ -5,6 +5,7 @@ pub(crate) mod observe;
 pub(crate) mod preview;
 pub(crate) mod release;
 pub(crate) mod run;
+pub(crate) mod sync;
 pub(crate) mod tidy;
 pub(crate) mod touch;
 pub(crate) mod up;

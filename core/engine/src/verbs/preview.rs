@@ -156,12 +156,7 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
             let env = env
                 .and_then(|kind| rendered(machine, kind, &facts).ok())
                 .map(|rendered| rendered.env);
-            prospect.changes = changes(
-                row,
-                candidate.map(|candidate| &candidate.body),
-                env.as_ref(),
-                &machine.ports,
-            );
+            prospect.changes = changes(machine, row, candidate.map(|candidate| &candidate.body), env.as_ref());
         }
         prospects.insert(name.to_owned(), prospect);
     }
@@ -267,7 +262,8 @@ async fn resolve_all(
 }
 
 /// What differs between the request that a machine was made of and what would be sent now.
-fn changes(row: &IntentRow, body: Option<&Value>, env: Option<&encamp_core::Env>, ports: &[PortSpec]) -> Vec<Change> {
+fn changes(machine: &Machine, row: &IntentRow, body: Option<&Value>, env: Option<&encamp_core::Env>) -> Vec<Change> {
+    let ports = &machine.ports;
     let Ok(before) = serde_json::from_str::<Create>(&row.request) else {
         return Vec::new();
     };
@@ -277,7 +273,13 @@ fn changes(row: &IntentRow, body: Option<&Value>, env: Option<&encamp_core::Env>
     }
     if let Some(env) = env {
         let names: BTreeSet<&String> = before.env.keys().chain(env.keys()).collect();
-        for name in names.into_iter().filter(|name| before.env.get(*name) != env.get(*name)) {
+        // What the engine adds is no part of the description.
+        let added = |name: &str| {
+            let secret = name.strip_suffix("_FILE");
+            name.starts_with("ENCAMP_PORT_") || secret.is_some_and(|name| machine.secrets.contains_key(name))
+        };
+        let described = names.into_iter().filter(|name| !added(name));
+        for name in described.filter(|name| before.env.get(*name) != env.get(*name)) {
             // Never the value: it may be nobody's business.
             changes.insert(format!("env {name}"), (None, None));
         }

@@ -93,27 +93,26 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     // The lease ends a run as the user's stop does, and is a failure.
     let within = session.row.lease.remaining(&*camp.clock).unwrap_or_default();
     let stop = options.stop.child_token();
-    let (worked, overdue) = {
+    let (worked, cut) = {
         let mut working = std::pin::pin!(work(&session, &spec, &stop, &results, &mut report));
         tokio::select! {
-            worked = &mut working => (worked, false),
+            worked = &mut working => (worked, None),
             () = tokio::time::sleep(within) => {
                 stop.cancel();
-                (working.await, true)
+                (working.await, Some(overdue(&session, &spec)))
+            }
+            unwanted = session.unwanted() => {
+                stop.cancel();
+                (working.await, Some(unwanted))
             }
         }
     };
     report.errors.extend(worked.err());
-    if overdue {
+    if let Some(cut) = cut {
         report.outcome = Outcome::Failed;
-        report.errors.push(
-            Error::new(
-                ErrorKind::Cancelled,
-                format!("its lease of {:?} ended while it ran", spec.ttl),
-            )
-            .of_environment(&session.row.name)
-            .next_step("a longer `ttl` in the file"),
-        );
+        if !report.errors.iter().any(|error| error.message() == cut.message()) {
+            report.errors.push(cut);
+        }
     }
     if options.stop.is_cancelled() {
         report.outcome = Outcome::Interrupted;
@@ -170,6 +169,15 @@ async fn inspect(options: &RunOptions, report: &RunReport) {
             () = options.stop.cancelled() => {}
         }
     }
+}
+
+fn overdue(session: &Session, spec: &Environment) -> Error {
+    Error::new(
+        ErrorKind::Cancelled,
+        format!("its lease of {:?} ended while it ran", spec.ttl),
+    )
+    .of_environment(&session.row.name)
+    .next_step("a longer `ttl` in the file")
 }
 
 /// Up, stages, collect.
