@@ -38,6 +38,11 @@ ports = { http = 80 }
 setup = [{ run = ["true"] }]
 ready = [{ run = ["true"] }]
 
+[machines.probe]
+provider = "sim"
+memory.image = "probe"
+env = { AT = "{{ machines.db.address }}" }
+
 [[stages]]
 name = "test"
 [[stages.tasks]]
@@ -57,7 +62,8 @@ const WEB: &[(&str, Action)] = &[
     ("web-1", Action::Replace),
     ("web-2", Action::Replace),
 ];
-const DB: &[(&str, Action)] = &[("db", Action::Replace)];
+/// What was made with the address of a machine that comes anew, comes anew with it: in the same `up`.
+const DB: &[(&str, Action)] = &[("db", Action::Replace), ("probe", Action::Replace)];
 const CACHE: &[(&str, Action)] = &[("cache", Action::Replace)];
 const NOTHING: &[(&str, Action)] = &[];
 
@@ -132,6 +138,7 @@ const EDITS: [Edit; 33] = [
         "pg = 5433",
         &[
             ("db", Action::Replace),
+            ("probe", Action::Replace),
             ("web-0", Action::Replace),
             ("web-1", Action::Replace),
             ("web-2", Action::Replace),
@@ -195,7 +202,7 @@ async fn each_edit_does_what_it_should_and_no_more() {
         let report = first.execute().await.unwrap();
         assert!(report.ready, "{what}: {report:?}");
         let before = standing(&bed);
-        assert_eq!(before.len(), 5, "{what}");
+        assert_eq!(before.len(), 6, "{what}");
 
         assert!(FILE.contains(from), "{what}");
         let edited = FILE.replacen(from, to, 1);

@@ -18,6 +18,8 @@ pub struct Wish {
     pub first: InstanceName,
     /// The hash of its rendered late values, where they are known already.
     pub bound: Option<String>,
+    /// The machines whose addresses, ports or outputs it is made with.
+    pub late: BTreeSet<String>,
     /// `file:line` of its description.
     pub place: Option<String>,
     /// Its process is meant to end.
@@ -120,6 +122,7 @@ impl Plan {
 pub fn plan(wishes: &[Wish], recorded: &[IntentRow], seen: &BTreeMap<Key, Sight>) -> Plan {
     let newest = newest_machines(recorded);
     let described: BTreeSet<&str> = wishes.iter().map(|wish| wish.name.as_str()).collect();
+    let mut renewed: BTreeSet<String> = BTreeSet::new();
     let mut steps: Vec<Step> = wishes
         .iter()
         .map(|wish| {
@@ -127,6 +130,15 @@ pub fn plan(wishes: &[Wish], recorded: &[IntentRow], seen: &BTreeMap<Key, Sight>
             let (action, reason) = row.map_or((Action::Create, Reason::New), |row| {
                 judge(wish, row, seen.get(row.key()).copied())
             });
+            // What it was made with comes anew as well. Those that it speaks of stand before it.
+            let (action, reason) = if action == Action::Keep && !wish.late.is_disjoint(&renewed) {
+                (Action::Replace, Reason::Rebound)
+            } else {
+                (action, reason)
+            };
+            if matches!(action, Action::Create | Action::Replace) {
+                renewed.insert(wish.name.clone());
+            }
             let instance = row
                 .filter(|_| matches!(action, Action::Keep | Action::Continue))
                 .map_or(&wish.first, |row| &row.instance);
@@ -241,6 +253,7 @@ mod tests {
             on: BTreeMap::from([(docker.clone(), "spec-1".to_owned())]),
             first: docker,
             bound: Some("bound-1".into()),
+            late: BTreeSet::new(),
             place: Some("encamp.toml:3".into()),
             ends: false,
         }
@@ -312,6 +325,27 @@ mod tests {
             check(&wish("web"), row("web", IntentState::Dying), None),
             (Action::Replace, Reason::Dying)
         );
+    }
+
+    #[test]
+    fn what_was_made_with_values_of_a_replaced_machine_is_replaced_with_it() {
+        let changed = Wish {
+            on: BTreeMap::from([(InstanceName::new("docker").unwrap(), "spec-2".to_owned())]),
+            ..wish("db")
+        };
+        let of = |name: &str, others: &[&str]| Wish {
+            late: others.iter().map(ToString::to_string).collect(),
+            ..wish(name)
+        };
+        let wishes = [changed, of("web", &["db"]), of("client", &["web"]), of("other", &[])];
+        let rows = ["db", "web", "client", "other"].map(|name| row(name, IntentState::Ready));
+        let plan = plan(&wishes, &rows, &BTreeMap::new());
+        let actions: Vec<_> = plan.steps.iter().map(|step| step.action).collect();
+        assert_eq!(
+            actions,
+            [Action::Replace, Action::Replace, Action::Replace, Action::Keep]
+        );
+        assert_eq!(plan.steps[1].reason, Reason::Rebound);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod confide;
 mod control;
 mod dispose;
 mod gate;
+mod late;
 mod life;
 mod raise;
 mod request;
@@ -12,6 +13,7 @@ mod stay;
 
 pub(crate) use control::Controlled;
 pub(crate) use dispose::{destroy_found, dispose, lower_one, what_is_left};
+pub(crate) use late::needs as late_needs;
 pub(crate) use life::Wanted;
 pub(crate) use raise::{Raised, facts_of, raise};
 pub(crate) use request::{machine_table, rendered};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use encamp_core::{
     Candidate, Class, Create, Error, ErrorKind, Generation, InstanceName, Opened, Provider, Result, SelfExpiry, Site,
 };
-use encamp_file::spec::{Action, Command, Machine};
-use encamp_file::text::{Facts, Text, Viewer};
+use encamp_file::spec::Machine;
+use encamp_file::text::{Facts, Viewer};
 
 use super::confide;
+use super::late;
 use super::raise::Raising;
 use crate::command;
 use crate::identity::{Object, Particulars, freeze, short_hash};
@@ -169,51 +170,11 @@ pub(crate) fn rendered(machine: &Machine, kind: &encamp_core::KindName, facts: &
         Some(table) => table.render_late(facts, &viewer).map_err(|e| e.to_string())?,
         None => BTreeMap::new(),
     };
-    let set_up = late_set_up(machine, facts, &viewer)?;
+    let set_up = late::set_up(machine, facts, &viewer)?;
     let bound = if late.is_empty() && late_env.is_empty() && set_up.is_empty() {
         String::new()
     } else {
         short_hash(serde_json::json!([late_env, late, set_up]).to_string().as_bytes())
     };
     Ok(Rendered { env, late, bound })
-}
-
-/// What is late in a machine's set-up and services, rendered.
-fn late_set_up(machine: &Machine, facts: &Facts, viewer: &Viewer) -> Result<Vec<String>, String> {
-    let mut rendered = Vec::new();
-    let mut add = |text: &Text| -> Result<(), String> {
-        if text.is_late() {
-            rendered.push(text.render(facts, viewer).map_err(|e| e.to_string())?);
-        }
-        Ok(())
-    };
-    let commands = machine.services.iter().map(|service| &service.command);
-    let steps = machine.setup.iter().filter_map(|step| match &step.action {
-        Action::Run(command) => Some(command),
-        _ => None,
-    });
-    for command in commands.chain(steps) {
-        match command {
-            Command::Shell(text) => add(text)?,
-            Command::Argv(words) => words.iter().try_for_each(&mut add)?,
-        }
-    }
-    let env = machine.services.iter().flat_map(|service| service.env.values());
-    env.chain(machine.setup.iter().flat_map(|step| step.env.values()))
-        .try_for_each(&mut add)?;
-    for step in &machine.setup {
-        match &step.action {
-            Action::Script(script) => script.args.iter().try_for_each(&mut add)?,
-            Action::Fetch(fetch) => add(&fetch.url)?,
-            _ => {}
-        }
-    }
-    for step in &machine.setup {
-        if let Action::Template(file) = &step.action
-            && file.template.is_late()
-        {
-            rendered.push(file.template.render(facts, viewer).map_err(|e| e.to_string())?);
-        }
-    }
-    Ok(rendered)
 }

@@ -8,7 +8,7 @@ use encamp_file::text::Facts;
 
 use crate::camp::Camp;
 use crate::events::Events;
-use crate::execute::{facts_of, rendered};
+use crate::execute::{facts_of, late_needs, rendered};
 use crate::journal::{IntentRow, IntentState};
 use crate::plan::{Plan, Sight, Wish, plan};
 
@@ -118,6 +118,7 @@ fn wish(camp: &Camp, machine: &Machine, facts: &Facts) -> Result<Wish> {
         name: machine.name.to_string(),
         on,
         first,
+        late: late_needs(machine, kind).iter().map(ToString::to_string).collect(),
         // What depends on machines that do not exist yet is not known yet.
         bound: rendered(machine, kind, facts).ok().map(|rendered| rendered.bound),
         place: machine
