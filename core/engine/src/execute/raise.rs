@@ -113,7 +113,6 @@ pub(crate) async fn raise(
     };
     session.stop.cancel();
     let mut raised = work.await?;
-    raised.interrupted = false;
     raised.errors.push(unwanted);
     Ok(raised)
 }

@@ -99,17 +99,17 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
             worked = &mut working => (worked, None),
             () = tokio::time::sleep(within) => {
                 stop.cancel();
-                (working.await, Some(overdue(&session, &spec)))
+                (working.await, Some((overdue(&session, &spec), Outcome::Failed)))
             }
             unwanted = session.unwanted() => {
                 stop.cancel();
-                (working.await, Some(unwanted))
+                (working.await, Some((unwanted, Outcome::Interrupted)))
             }
         }
     };
     report.errors.extend(worked.err());
-    if let Some(cut) = cut {
-        report.outcome = Outcome::Failed;
+    if let Some((cut, outcome)) = cut {
+        report.outcome = outcome;
         if !report.errors.iter().any(|error| error.message() == cut.message()) {
             report.errors.push(cut);
         }
