@@ -56,7 +56,11 @@ pub(super) fn set_up(machine: &Machine, facts: &Facts, viewer: &Viewer) -> Resul
 pub(crate) fn needs(machine: &Machine, kind: &KindName) -> BTreeSet<Name> {
     let mut needs = BTreeSet::new();
     let env = machine.env.values().filter(|text| text.is_late());
-    let table = machine.tables.get(kind).into_iter().flat_map(|table| table.late());
+    let table = machine
+        .tables
+        .get(kind)
+        .into_iter()
+        .flat_map(encamp_file::text::Tree::late);
     let all = env.chain(table.map(|(_, text)| text)).chain(texts(machine));
     needs.extend(all.flat_map(Text::needs).cloned());
     needs.extend(templates(machine).flat_map(Template::needs).cloned());
