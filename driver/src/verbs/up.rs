@@ -173,6 +173,12 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     }
     let now = now(report, board);
     let command = again(cx, args);
+    if report.interrupted && !report.errors.is_empty() {
+        // Not by whoever typed this: another command has it now, and says what becomes of it.
+        cx.tell_errors(&report.errors, &cx.scene(Some(&report.environment), &now));
+        output::result(&format!("interrupted · {now}"));
+        return exit;
+    }
     if report.interrupted {
         let then = if report.exists {
             format!("`{command}` goes on, `encamp down{}` ends it", of(cx, args, report))

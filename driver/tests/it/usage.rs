@@ -29,6 +29,7 @@ fn help_names_what_works_and_nothing_else() {
       logs         Print what machines have said
       stop         Stop machines; what was stopped on purpose has not died
       start        Start machines that were stopped, and wait until they are ready
+      sync         Bring working trees on machines up to date, as `sync` in their set-up says
       gc           Dispose of everything that is due, on every site that was ever used
       doctor       Look at everything that encamp stands on: settings, store, providers, what is due
       schema       Print the JSON Schema of environment files, for editors
@@ -85,6 +86,7 @@ fn short_help_of_each_verb() {
         "logs",
         "stop",
         "start",
+        "sync",
         "gc",
         "doctor",
         "schema",
@@ -112,6 +114,7 @@ fn short_help_of_each_verb() {
     Usage: encamp logs [OPTIONS] [MACHINE]...
     Usage: encamp stop [OPTIONS] <MACHINE>...
     Usage: encamp start [OPTIONS] <MACHINE>...
+    Usage: encamp sync [OPTIONS] [MACHINE]...
     Usage: encamp gc [OPTIONS]
     Usage: encamp doctor [OPTIONS]
     Usage: encamp schema [OPTIONS]
