@@ -196,7 +196,7 @@ pub(super) fn lease(ends: Time, by_itself: bool) -> String {
     if by_itself {
         format!("ends by itself at {clock}")
     } else {
-        format!("lease until {clock}, then the next encamp up, run or gc ends it (nothing does so by itself)")
+        format!("lease until {clock}, then the next encamp up, run, down or gc ends it (nothing does so by itself)")
     }
 }
 

@@ -14,7 +14,7 @@ fn up_changes_only_what_differs_and_down_leaves_nothing() {
     assert!(
         first
             .stdout
-            .contains("· lease until [CLOCK], then the next encamp up, run or gc ends it"),
+            .contains("· lease until [CLOCK], then the next encamp up, run, down or gc ends it"),
         "{first}"
     );
     assert!(first.stdout.ends_with("· encamp down ends it now\n"), "{first}");
