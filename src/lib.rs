@@ -19,6 +19,11 @@ pub use encamp_engine::{Change, Inspection, Keep, Preview, Prospect, RunOptions,
 #[cfg(feature = "failpoints")]
 pub use encamp_engine::failpoint;
 
+/// The program that is started again as keeper or shim.
+pub mod helper {
+    pub use encamp_core::helper::*;
+}
+
 /// From the text of an environment file to what [`Encamp`] takes.
 pub mod file {
     pub use encamp_file::*;

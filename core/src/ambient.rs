@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::helper::Helper;
+
 /// Variables and folders of the surrounding process, handed over explicitly.
 ///
 /// The library reads no environment by itself: what is not in here does not exist for a
@@ -12,6 +14,7 @@ pub struct Ambient {
     variables: BTreeMap<String, String>,
     home: Option<PathBuf>,
     cache: Option<PathBuf>,
+    helper: Option<Helper>,
 }
 
 impl Ambient {
@@ -26,6 +29,7 @@ impl Ambient {
             variables: variables.into_iter().collect(),
             home,
             cache: None,
+            helper: None,
         }
     }
 
@@ -43,6 +47,7 @@ impl Ambient {
             variables,
             home,
             cache: None,
+            helper: None,
         }
     }
 
@@ -50,6 +55,13 @@ impl Ambient {
     #[must_use]
     pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
+        self
+    }
+
+    /// The program that can be started again as a shim.
+    #[must_use]
+    pub fn with_helper(mut self, helper: Helper) -> Self {
+        self.helper = Some(helper);
         self
     }
 
@@ -61,6 +73,11 @@ impl Ambient {
     /// The user's home folder.
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
+    }
+
+    /// The program that can be started again as a shim; none where nobody named one.
+    pub fn helper(&self) -> Option<&Helper> {
+        self.helper.as_ref()
     }
 
     /// The cache folder.

@@ -45,6 +45,9 @@ pub struct Capabilities {
     /// Whether members of one scope reach each other by name.
     #[serde(default)]
     pub scope_names: bool,
+    /// Whose network machines listen in.
+    #[serde(default)]
+    pub network: Network,
     /// Whether machines can have folders of the controller ([`Create::mounts`](crate::Create::mounts)): it shares its
     /// file system with the infrastructure.
     #[serde(default)]
@@ -69,6 +72,7 @@ impl Capabilities {
             logs: LogDetail::default(),
             env_visible: false,
             scope_names: false,
+            network: Network::default(),
             mounts: false,
             limits: Limits::default(),
         }
@@ -91,6 +95,20 @@ impl Capabilities {
                 | Verb::CloseScope
         ) || self.verbs.contains(&verb)
     }
+}
+
+/// Whose network machines listen in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Network {
+    /// Each has its own: a declared port is free in it.
+    #[default]
+    Own,
+    /// They are processes of the controller's host and share its network: the engine gives each declared tcp port a
+    /// number that is free there, which is what [`PortSpec`](crate::PortSpec) says then, and members reach each other
+    /// at 127.0.0.1.
+    Host,
 }
 
 /// What a carrier keeps of a stamp.

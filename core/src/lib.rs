@@ -13,6 +13,7 @@ mod args;
 mod capabilities;
 mod cx;
 mod error;
+pub mod helper;
 mod kind;
 mod late;
 pub mod layers;
@@ -38,7 +39,7 @@ pub use args::inside::{CopyIn, CopyOut, Dial, Exec, Listen, Logs, Signal, Size};
 pub use args::read::{
     Candidate, Check, Cost, Coverage, Finding, Found, Level, List, Listing, Needs, Resolve, ScopeItem,
 };
-pub use capabilities::{Capabilities, ExitDetail, Keeps, Limits, LogDetail, SelfExpiry, Settle};
+pub use capabilities::{Capabilities, ExitDetail, Keeps, Limits, LogDetail, Network, SelfExpiry, Settle};
 pub use cx::{Cx, EventSink, Progress, Secrets};
 pub use error::{Error, ErrorKind, Report, Result, Retry};
 pub use kind::{Kind, KindInfo, Problem};

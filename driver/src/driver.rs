@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use encamp::file::Kinds;
+use encamp::helper::Helper;
 use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, builtin_kinds};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Scene};
 use crate::settings::{self, Places, Settings};
 use crate::variables::Variables;
-use crate::{completion, moment, output, verbs};
+use crate::{completion, helper, moment, output, verbs};
 
 /// The program `encamp`, with the kinds that are linked into it.
 #[derive(Debug)]
@@ -44,11 +45,15 @@ impl Driver {
 
     /// Does what the process's arguments say.
     pub fn run(self) -> ExitCode {
+        let variables = Variables::of_process();
+        if let Some(asked) = variables.helper() {
+            return helper::play(asked);
+        }
         if let Some(answered) = completion::answer() {
             return answered.into();
         }
         match Arguments::try_parse() {
-            Ok(arguments) => self.obey(arguments).into(),
+            Ok(arguments) => self.obey(arguments, &variables).into(),
             Err(mut error) => {
                 suggest(&mut error);
                 let text = error.render().ansi().to_string();
@@ -62,7 +67,7 @@ impl Driver {
         }
     }
 
-    fn obey(self, arguments: Arguments) -> Exit {
+    fn obey(self, arguments: Arguments, variables: &Variables) -> Exit {
         let began = moment::instant();
         let Arguments { global, verb } = arguments;
         let name = verb.as_str();
@@ -87,8 +92,7 @@ impl Driver {
             }
             _ => {}
         }
-        let variables = Variables::of_process();
-        let settings = match self.settings(&global, &verb, &variables) {
+        let settings = match self.settings(&global, &verb, variables) {
             Ok(settings) => settings,
             Err(failure) => return failed(&failure, &mut scene),
         };
@@ -116,7 +120,7 @@ impl Driver {
                 failed(&failure, &mut scene)
             });
         }
-        let encamp = match self.open(&desk.settings, &variables) {
+        let encamp = match self.open(&desk.settings, variables) {
             Ok(encamp) => encamp,
             Err(error) => return failed(&error.into(), &mut scene),
         };
@@ -169,6 +173,10 @@ impl Driver {
             .runtime_dir(variables.runtime())
             .policy(settings.policy.clone())
             .user(variables.user());
+        // A helper that was removed since this program started is told by whoever starts it.
+        if let Ok(program) = std::env::current_exe() {
+            builder = builder.helper(Helper::new(program));
+        }
         for kind in &self.kinds {
             builder = builder.kind(Arc::clone(kind));
         }

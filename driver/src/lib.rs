@@ -25,6 +25,7 @@ mod explanations;
 mod failpoints;
 mod failure;
 mod follow;
+mod helper;
 mod holder;
 mod interrupts;
 mod moment;

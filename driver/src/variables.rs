@@ -116,6 +116,11 @@ impl Variables {
         named.map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned)
     }
 
+    /// The part that this process is asked to play instead of obeying its arguments.
+    pub(crate) fn helper(&self) -> Option<&str> {
+        self.text(encamp::helper::VARIABLE)
+    }
+
     /// What the terminal is called.
     pub(crate) fn terminal(&self) -> Option<String> {
         self.text(TERM).map(str::to_owned)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use encamp_core::helper::Helper;
 use encamp_core::{Ambient, Error, ErrorKind, InstanceName, Kind, Name, Result, Value};
 use encamp_file::spec::SecretSource;
 
@@ -24,6 +25,7 @@ use crate::tenure::FileLocks;
 pub struct Builder {
     state_folder: Option<PathBuf>,
     ambient: Ambient,
+    helper: Option<Helper>,
     kinds: Vec<Arc<dyn Kind>>,
     instances: Vec<(String, String, Value)>,
     policy: Policy,
@@ -38,6 +40,7 @@ impl Builder {
         Self {
             state_folder: None,
             ambient: Ambient::none(),
+            helper: None,
             kinds: Vec::new(),
             instances: Vec::new(),
             policy: Policy::default(),
@@ -59,6 +62,13 @@ impl Builder {
     #[must_use]
     pub fn ambient(mut self, ambient: Ambient) -> Self {
         self.ambient = ambient;
+        self
+    }
+
+    /// The program that is started again as keeper or shim.
+    #[must_use]
+    pub fn helper(mut self, helper: Helper) -> Self {
+        self.helper = Some(helper);
         self
     }
 
@@ -120,7 +130,11 @@ impl Builder {
         };
         let clock = SystemClock;
         let folder = StateFolder::open(&path, &clock, &SystemEntropy)?;
-        let mut providers = Providers::new(self.ambient);
+        let ambient = match &self.helper {
+            Some(helper) => self.ambient.with_helper(helper.clone()),
+            None => self.ambient,
+        };
+        let mut providers = Providers::new(ambient);
         for kind in self.kinds {
             providers.add_kind(kind);
         }
