@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Result, SelfExpiry, Site};
 use encamp_file::spec::{Environment, SecretSource};
+use encamp_file::text::Numbers;
 
 use crate::clock::{Clock, Lease};
 use crate::entropy::{Entropy, environment_id};
@@ -143,6 +144,7 @@ impl Camp {
                 by: self.user.clone(),
                 outputs: BTreeMap::new(),
                 machines: u32::try_from(spec.machines.len()).unwrap_or(u32::MAX),
+                numbers: Numbers::new(),
                 recovered: false,
             };
             match self.commit(Op::Found(Box::new(row))).await? {

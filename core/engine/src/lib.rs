@@ -19,6 +19,7 @@ mod inside;
 pub mod journal;
 mod junit;
 pub mod machine;
+mod numbers;
 pub mod plan;
 pub mod policy;
 pub mod providers;

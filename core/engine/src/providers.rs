@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use encamp_core::{Ambient, Cx, Error, ErrorKind, InstanceName, Kind, KindName, Provider, Result, Value, Verb, layers};
+use encamp_core::{
+    Ambient, Cx, Error, ErrorKind, InstanceName, Kind, KindName, Network, Provider, Result, Value, Verb, layers,
+};
 use encamp_file::Kinds;
 
 use crate::journal::SiteRow;
@@ -66,6 +68,12 @@ impl Providers {
     /// The kind of an instance.
     pub fn kind_of(&self, instance: &InstanceName) -> Option<&KindName> {
         self.instances.get(instance).map(|instance| &instance.kind)
+    }
+
+    /// Whether machines on an instance share the network of this host.
+    pub(crate) fn shares_host(&self, instance: &InstanceName) -> bool {
+        let kind = self.kind_of(instance).and_then(|kind| self.kinds.get(kind));
+        kind.is_some_and(|kind| kind.info().most.network == Network::Host)
     }
 
     /// What an environment file may speak of.

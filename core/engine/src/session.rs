@@ -125,7 +125,7 @@ impl Session {
         }
     }
 
-    fn refused(&self, refusal: &Refusal, op: &str, subject: &str) -> Error {
+    pub(crate) fn refused(&self, refusal: &Refusal, op: &str, subject: &str) -> Error {
         let name = &self.row.name;
         let error = match refusal {
             Refusal::Fenced { newer } => Error::new(
@@ -136,6 +136,10 @@ impl Session {
                 ),
             ),
             Refusal::Yield => Error::new(ErrorKind::Cancelled, format!("another command takes `{name}` down")),
+            Refusal::NumberTaken { number, by } => Error::new(
+                ErrorKind::Conflict,
+                format!("port {number} of this host belongs to `{by}`"),
+            ),
             Refusal::NoEnvironment => Error::new(ErrorKind::Cancelled, format!("`{name}` has been disposed of")),
             Refusal::NameTaken(_) => Error::new(ErrorKind::Conflict, format!("`{name}` exists already")),
             Refusal::State(state) => Error::new(

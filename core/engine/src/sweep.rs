@@ -342,6 +342,7 @@ async fn recover(
         by: camp.user.clone(),
         outputs: BTreeMap::new(),
         machines: 0,
+        numbers: encamp_file::text::Numbers::new(),
         recovered: true,
     });
     let row = IntentRow {

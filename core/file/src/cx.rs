@@ -98,7 +98,8 @@ pub(crate) enum Step {
     Known(Json),
     /// Known once these run.
     Late(BTreeSet<Target>),
-    /// Known, but another for each member of the group.
+    /// Known before anything is made, but not while loading: another for each member of the group, or a number that a
+    /// port is given.
     Differs,
     /// Known, but never while loading.
     Secret,
@@ -170,6 +171,7 @@ impl<'a> Cx<'a> {
         let Record {
             mut late,
             awaits,
+            allotted,
             fault,
         } = record;
         if let Some(fault) = fault {
@@ -187,7 +189,7 @@ impl<'a> Cx<'a> {
             return Some(Step::Secret);
         }
         let value = self.value(value, template, expr)?;
-        if differs {
+        if differs || allotted {
             return Some(Step::Differs);
         }
         if !expr.uses_me {

@@ -161,7 +161,7 @@ fn read(root: &Table, file: u32, given: Option<&Table>, load: &Load<'_>, cx: &mu
     let secrets = secrets::declared(root, cx);
     let drafts = machines::drafts(root, &overrides, cx);
     let known = secrets.keys().chain(load.secrets).cloned().collect();
-    let decls = drafts.iter().map(machines::Draft::decl).collect();
+    let decls = drafts.iter().map(|draft| draft.decl(load.kinds)).collect();
     let world = Arc::new(World::new(inputs, decls, known));
     overrides.check_machines(&world, cx);
     cx.world = world;

@@ -8,7 +8,7 @@ use crate::checker;
 use crate::codes;
 use crate::cx::{Cx, Scope};
 use crate::diagnose::Diagnostic;
-use crate::kinds;
+use crate::kinds::{self, Kinds};
 use crate::nearest;
 use crate::needs;
 use crate::node::{Content, Entry, Node, Table};
@@ -223,11 +223,12 @@ fn refuse_clashes(drafts: &[Draft<'_>], cx: &mut Cx<'_>) {
 }
 
 impl Draft<'_> {
-    pub(crate) fn decl(&self) -> Decl {
+    pub(crate) fn decl(&self, kinds: &Kinds) -> Decl {
         let member = |index: usize| Name::new(format!("{}-{index}", self.name)).ok();
         let members = self.count.map(|count| (0..count).filter_map(member).collect());
         let mut decl = Decl::new(self.name.clone(), members, self.ports.clone(), self.outputs.clone());
         decl.providers.clone_from(&self.providers);
+        decl.on_host = self.providers.iter().any(|instance| kinds.shares_host(instance));
         decl
     }
 

@@ -11,7 +11,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use crate::codes::{self, Code};
 use crate::members::Group;
 use crate::nearest;
-use crate::text::{MachineFacts, RenderErrorKind};
+use crate::text::{MachineFacts, Numbers, RenderErrorKind};
 use crate::world::{Decl, Target, View, World};
 
 /// What an expression is evaluated in.
@@ -29,6 +29,7 @@ pub(crate) struct Ctx {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) machines: BTreeMap<Name, MachineFacts>,
+    pub(crate) numbers: Arc<Numbers>,
     pub(crate) secrets: Arc<BTreeMap<Name, Secret>>,
 }
 
@@ -39,6 +40,8 @@ pub(crate) struct Record {
     pub(crate) late: BTreeSet<Target>,
     /// What has to be ready first.
     pub(crate) awaits: BTreeSet<Target>,
+    /// It spoke of a number that a port is given later.
+    pub(crate) allotted: bool,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -87,6 +90,9 @@ impl Fault {
     }
 }
 
+/// Where machines that share this host's network listen.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// What stands for a value that is not known yet, while it is found out what an expression reads.
 const NOT_YET: &str = "192.0.2.1";
 
@@ -105,16 +111,49 @@ impl Ctx {
         matches!(self.view, View::Member(me) if me.decl == target.decl)
     }
 
-    fn is_outside(&self) -> bool {
-        self.view == View::Controller
-    }
-
-    /// A name that dials `target` from inside the environment.
-    fn dialled(&self, target: Target) -> &Name {
+    /// A name that dials `target` from inside the environment, or this host where they share its network.
+    fn dialled(&self, target: Target) -> &str {
         if !self.is_own(target) {
             self.record().awaits.insert(target);
         }
-        self.world.name(target)
+        if self.world.decl(target).on_host {
+            return LOOPBACK;
+        }
+        self.world.name(target).as_str()
+    }
+
+    /// The number that a port has: on machines that share their host's network the one that it was given there.
+    fn number(&self, target: Target, port: &PortSpec) -> Result<u16, Fault> {
+        if !self.world.decl(target).on_host || port.protocol == Protocol::Udp {
+            return Ok(port.port);
+        }
+        let name = self.world.name(target);
+        if self.world.is_group(target) {
+            return Err(Fault::new(
+                codes::UNKNOWN_PORT,
+                format!("`{name}` is a group, and on this host each of its members has a number of its own"),
+                format!(
+                    "one of them: `machines.{name}[0]`, or all: `machines.{name}.endpoints('{}')`",
+                    port.name
+                ),
+            ));
+        }
+        self.record().allotted = true;
+        let given = self
+            .facts
+            .as_ref()
+            .and_then(|known| known.numbers.get(name)?.get(&port.name));
+        Ok(given.copied().unwrap_or(port.port))
+    }
+
+    /// Whether it is dialled as from this host: by the controller, and by a machine that shares this host's network and
+    /// speaks of one that does not.
+    fn dials_from_host(&self, target: Target) -> bool {
+        match self.view {
+            View::Controller => true,
+            View::Member(me) => self.world.decl(me).on_host && !self.world.decl(target).on_host,
+            View::Early => false,
+        }
     }
 
     fn port(&self, target: Target, name: &str) -> Result<&PortSpec, Fault> {
@@ -135,7 +174,8 @@ impl Ctx {
         let Some(facts) = facts.machines.get(name) else {
             return Err(not_known(name));
         };
-        let found = facts.published.iter().find(|published| published.port == port.port);
+        let number = self.number(target, port)?;
+        let found = facts.published.iter().find(|published| published.port == number);
         found
             .map(|published| (published.host.clone(), published.host_port))
             .ok_or_else(|| {
@@ -154,6 +194,13 @@ impl Ctx {
         let port = self.port(target, name)?;
         let View::Member(me) = self.view else { return Ok(port) };
         let (mine, theirs) = (self.world.decl(me), self.world.decl(target));
+        if theirs.on_host && !mine.on_host {
+            let (from, to) = (self.world.name(me), self.world.name(target));
+            let message =
+                format!("`{from}` has a network of its own and cannot reach `{to}`, which listens on this host alone");
+            let help = "give both the same `provider`".to_owned();
+            return Err(Fault::new(codes::NOT_PUBLISHED, message, help));
+        }
         let apart = me.decl != target.decl && !mine.providers.iter().any(|it| theirs.providers.contains(it));
         if port.protocol == Protocol::Udp && apart {
             let (from, to) = (self.world.name(me), self.world.name(target));
@@ -166,15 +213,15 @@ impl Ctx {
 
     pub(crate) fn endpoint(&self, target: Target, port: &str) -> Result<String, Fault> {
         let port = self.dialled_port(target, port)?;
-        if self.is_outside() {
+        if self.dials_from_host(target) {
             let (host, number) = self.published(target, port)?;
             return Ok(join_host(&host, number));
         }
-        Ok(join_host(self.dialled(target).as_str(), port.port))
+        Ok(join_host(self.dialled(target), self.number(target, port)?))
     }
 
     fn host(&self, target: Target, port: Option<&str>) -> Result<String, Fault> {
-        if !self.is_outside() {
+        if !self.dials_from_host(target) {
             if let Some(port) = port {
                 self.dialled_port(target, port)?;
             }
@@ -269,7 +316,7 @@ impl Ctx {
             "host" => self.host(target, port)?.into(),
             "endpoint" => self.endpoint(target, wants_port()?)?.into(),
             "url" => self.url(target, wants_port()?)?.into(),
-            "port" => self.port(target, wants_port()?)?.port.into(),
+            "port" => self.number(target, self.port(target, wants_port()?)?)?.into(),
             other => {
                 return Err(Fault::new(
                     codes::UNKNOWN_ATTRIBUTE,

@@ -45,11 +45,17 @@ impl MachineFacts {
     }
 }
 
+/// Numbers of ports, by machine and by the port's name.
+pub type Numbers = BTreeMap<Name, BTreeMap<Name, u16>>;
+
 /// What is known of all machines, for late texts.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// By machine.
     pub machines: BTreeMap<Name, MachineFacts>,
+    /// The numbers that ports have on machines which share their host's network: by machine, by the port's name. What is
+    /// not here has the number that it declares.
+    pub numbers: Arc<Numbers>,
     /// The secrets that are spoken of.
     pub secrets: Arc<BTreeMap<Name, Secret>>,
 }
@@ -66,6 +72,7 @@ impl Facts {
         let machines = declared.filter_map(|name| Some((name.clone(), self.machines.get(name)?.clone())));
         Known {
             machines: machines.collect(),
+            numbers: Arc::clone(&self.numbers),
             secrets: Arc::clone(&self.secrets),
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Decl {
     pub(crate) outputs: BTreeSet<Name>,
     /// What may carry it.
     pub(crate) providers: Vec<InstanceName>,
+    /// Its machines share the network of the controller's host.
+    pub(crate) on_host: bool,
     /// The members' names as expressions see them: each member of a large group may ask for all.
     names: OnceLock<Value>,
 }
@@ -29,6 +31,7 @@ impl Decl {
             ports,
             outputs,
             providers: Vec::new(),
+            on_host: false,
             names: OnceLock::new(),
         }
     }

@@ -87,12 +87,16 @@ pub(crate) async fn raise(
     for rows in recorded.values_mut() {
         rows.sort_by_key(|row| row.generation);
     }
+    let known = Facts {
+        numbers: Arc::clone(&spec.numbers),
+        ..Facts::default()
+    };
     let raising = Raising {
         session,
         spec,
         seen,
         recorded,
-        facts: RwLock::default(),
+        facts: RwLock::new(known),
         gates: gates(spec),
         words: spec
             .machines
@@ -200,6 +204,7 @@ impl Raising<'_> {
         let of = |name: &Name| Some((name.clone(), known.machines.get(name)?.clone()));
         let facts = Facts {
             machines: machine.after.iter().filter_map(of).collect(),
+            numbers: Arc::clone(&self.spec.numbers),
             secrets: self.session.secrets.values(),
         };
         Wanted {

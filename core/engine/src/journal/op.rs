@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use encamp_core::{Addr, EnvId, Published, Site, Value};
+use encamp_file::text::Numbers;
 
 use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow};
 use crate::clock::Lease;
@@ -42,6 +43,13 @@ pub enum Op {
         machines: u32,
         /// Where it came from.
         file: Option<String>,
+    },
+    /// Ports are given numbers of this host. Refused where another living environment has one of them.
+    Allot {
+        /// Under which tenure.
+        epoch: Epoch,
+        /// All of them, those that were given before too.
+        numbers: Numbers,
     },
     /// A site is going to be used.
     Site(Box<SiteRow>),
@@ -182,6 +190,7 @@ impl Op {
             Self::Keep(_) => "keep",
             Self::Extend { .. } => "extend",
             Self::Describe { .. } => "describe",
+            Self::Allot { .. } => "allot",
             Self::Site(_) => "site",
             Self::Plan { .. } => "planned",
             Self::Send { .. } => "sent",
@@ -238,6 +247,13 @@ pub enum Refusal {
     },
     /// Another command wants the environment gone.
     Yield,
+    /// Another living environment has that port of this host.
+    NumberTaken {
+        /// Which.
+        number: u16,
+        /// The other's name.
+        by: String,
+    },
     /// The intent is not in a state in which this may happen; the state is given, `None` where there is no row.
     State(Option<super::rows::IntentState>),
 }

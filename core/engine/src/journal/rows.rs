@@ -3,6 +3,7 @@
 use encamp_core::{
     Addr, Class, ControllerId, EnvId, Generation, InstanceName, Key, KindName, Published, Site, Stamp, Time, Value,
 };
+use encamp_file::text::Numbers;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Lease;
@@ -72,6 +73,9 @@ pub struct EnvironmentRow {
     /// How many machines it has.
     #[serde(default)]
     pub machines: u32,
+    /// The numbers that its ports have on this host.
+    #[serde(default)]
+    pub numbers: Numbers,
     /// The store had lost it and a sweep found it.
     #[serde(default)]
     pub recovered: bool,

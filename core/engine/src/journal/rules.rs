@@ -1,6 +1,9 @@
 //! The rules of the protocol, as transactions over rows.
 
+use std::collections::BTreeSet;
+
 use encamp_core::{Result, Time};
+use encamp_file::text::Numbers;
 
 use super::Tables;
 use super::op::{Answer, Op, Refusal};
@@ -44,6 +47,7 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
             row.machines = *machines;
             row.file.clone_from(file);
         }),
+        Op::Allot { epoch, numbers } => allot(tables, epoch, numbers),
         Op::Dispose(epoch) => under(tables, epoch, |row| {
             row.disposed = Some(now);
             row.holder = None;
@@ -123,6 +127,20 @@ fn under(tables: &mut dyn Tables, epoch: &Epoch, change: impl FnOnce(&mut Enviro
             Ok(Answer::Done)
         }
     }
+}
+
+fn allot(tables: &mut dyn Tables, epoch: &Epoch, numbers: &Numbers) -> Result<Answer> {
+    let wanted: BTreeSet<u16> = numbers.values().flat_map(|given| given.values().copied()).collect();
+    for other in tables.environments()? {
+        if other.id == epoch.environment || other.disposed.is_some() {
+            continue;
+        }
+        let mut theirs = other.numbers.values().flat_map(|given| given.values());
+        if let Some(number) = theirs.find(|number| wanted.contains(number)).copied() {
+            return Ok(Answer::Refused(Refusal::NumberTaken { number, by: other.name }));
+        }
+    }
+    under(tables, epoch, |row| row.numbers.clone_from(numbers))
 }
 
 fn plan(tables: &mut dyn Tables, epoch: &Epoch, row: &IntentRow) -> Result<Answer> {

@@ -30,6 +30,7 @@ fn environment(id: &str, name: &str) -> EnvironmentRow {
         holder: None,
         disposed: None,
         by: "anna".into(),
+        numbers: encamp_file::text::Numbers::new(),
         outputs: std::collections::BTreeMap::new(),
         machines: 1,
         recovered: false,

@@ -1,10 +1,11 @@
 //! The plan of a description against what is recorded and seen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use encamp_core::{Class, InstanceName, Key, List, Phase, Report, Result, Site};
 use encamp_file::spec::{Condition, Environment, Machine};
-use encamp_file::text::Facts;
+use encamp_file::text::{Facts, Numbers};
 
 use crate::camp::Camp;
 use crate::events::Events;
@@ -87,8 +88,8 @@ async fn look(camp: &Camp, site: &Site, instance: &InstanceName, rows: &[&Intent
 }
 
 fn wishes(camp: &Camp, spec: &Environment, rows: &[IntentRow]) -> Result<Vec<Wish>> {
-    let mut facts = recorded_facts(rows);
-    facts.secrets = std::sync::Arc::new(crate::secrets::mark(&spec.secret_names()));
+    let mut facts = recorded_facts(rows, &spec.numbers);
+    facts.secrets = Arc::new(crate::secrets::mark(&spec.secret_names()));
     spec.machines
         .iter()
         .map(|machine| wish(camp, machine, &facts))
@@ -133,8 +134,11 @@ fn wish(camp: &Camp, machine: &Machine, facts: &Facts) -> Result<Wish> {
 }
 
 /// What the journal knows of ready machines.
-pub(crate) fn recorded_facts(rows: &[IntentRow]) -> Facts {
-    let mut facts = Facts::default();
+pub(crate) fn recorded_facts(rows: &[IntentRow], numbers: &Arc<Numbers>) -> Facts {
+    let mut facts = Facts {
+        numbers: Arc::clone(numbers),
+        ..Facts::default()
+    };
     for row in rows
         .iter()
         .filter(|row| row.class == Class::Machine && row.state == IntentState::Ready)

@@ -1,5 +1,6 @@
 //! What `up` would do: read from the store and the providers, without a row, a lock or a change.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::clock::Lease;
 use crate::events::Events;
 use crate::execute::{machine_table, rendered, scope_object};
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Wanted};
+use crate::numbers;
 use crate::plan::{Action, Plan, Reason};
 
 /// Resolves in flight; a provider has its own limit below this one.
@@ -90,14 +92,16 @@ pub(crate) async fn preview(camp: &Arc<Camp>, spec: &Environment, events: &Event
         Some(row) => camp.journal.intents(&row.id).await?,
         None => Vec::new(),
     };
-    let observed = observe(camp, spec, rows, events).await?;
+    let given = existing.as_ref().map(|row| &row.numbers);
+    let spec = given.map_or(Cow::Borrowed(spec), |numbers| numbers::applied(camp, numbers, spec));
+    let observed = observe(camp, &spec, rows, events).await?;
     let ends = Lease::of(spec.ttl, &*camp.clock).ends;
     Ok(Preview {
         environment: spec.name.to_string(),
         is_new: existing.is_none(),
         // A lease is never shortened by bringing the same thing up again.
         ends: existing.map_or(ends, |row| row.lease.ends.max(ends)),
-        ..foresee(camp, spec, observed).await
+        ..foresee(camp, &spec, observed).await
     })
 }
 
@@ -128,7 +132,7 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
         .filter(|row| row.class == Class::Scope && row.state == IntentState::Ready)
         .map(|row| row.object.as_str())
         .collect();
-    let mut facts = recorded_facts(&rows);
+    let mut facts = recorded_facts(&rows, &spec.numbers);
     // By their names: what is planned needs nobody's secret.
     facts.secrets = Arc::new(crate::secrets::mark(&spec.secret_names()));
     let mut shared = BTreeSet::new();

@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::observe::observe;
 use super::tidy;
-use super::up::describe;
+use super::up::{abandon, describe};
 use crate::camp::{Camp, canonical};
 use crate::clock::monotonic_now as now;
 use crate::collect::Results;
 use crate::events::{Event, Events};
 use crate::execute::{Raised, dispose, raise};
 use crate::journal::{Op, Purpose};
+use crate::numbers;
 use crate::report::{Disposal, Left, Outcome, RunReport, TaskReport, VERSION};
 use crate::secrets::resolve;
 use crate::session::Session;
@@ -65,7 +66,12 @@ pub struct Inspection {
 }
 
 /// Runs an environment's stages on fresh machines. An error means that nothing was started, or that the journal broke.
-pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions, events: Events) -> Result<RunReport> {
+pub(crate) async fn run(
+    camp: &Arc<Camp>,
+    mut spec: Environment,
+    options: RunOptions,
+    events: Events,
+) -> Result<RunReport> {
     let clock = now();
     let began = camp.clock.now();
     // Before anything is started: what is missing is said at once.
@@ -74,7 +80,11 @@ pub(crate) async fn run(camp: &Arc<Camp>, spec: Environment, options: RunOptions
     tidy::tidy(camp, &events).await?;
     // Before anything is made: a folder that cannot hold results is the caller's mistake.
     let results = Results::open(options.out.as_deref(), camp.policy.keep_bytes, redactor.clone())?;
-    let session = camp.found(&spec, Purpose::Run, "run", events).await?.holding(secrets);
+    let mut session = camp.found(&spec, Purpose::Run, "run", events).await?.holding(secrets);
+    if let Err(error) = numbers::allot(&mut session, &mut spec).await {
+        abandon(session, true).await?;
+        return redactor.guard(Err(error));
+    }
     let mut report = RunReport {
         version: VERSION,
         environment: session.row.name.clone(),

@@ -15,6 +15,7 @@ use crate::clock::monotonic_now as now;
 use crate::events::Events;
 use crate::inside::Inside;
 use crate::journal::{IntentRow, IntentState};
+use crate::numbers;
 use crate::session::Session;
 use crate::setup::SettingUp;
 
@@ -48,6 +49,7 @@ pub(crate) async fn sync(
     events: Events,
 ) -> Result<Vec<Synced>> {
     let row = living(camp, name).await?;
+    let spec = &*numbers::applied(camp, &row.numbers, spec);
     let with_tree = spec.machines.iter().filter(|machine| has_tree(machine));
     let with_tree: BTreeSet<String> = with_tree.map(|machine| machine.name.to_string()).collect();
     let wanted = machines.unwrap_or(&with_tree);
@@ -106,7 +108,7 @@ async fn trees(session: &Session, row: &IntentRow, spec: &Environment) -> Result
     let provider = session.camp.provider_of(row).await?;
     let rows = session.camp.journal.intents(&session.row.id).await?;
     let inside = Inside::new(session, provider, row);
-    let mut facts = recorded_facts(&rows);
+    let mut facts = recorded_facts(&rows, &spec.numbers);
     facts.secrets = session.secrets.values();
     let setting_up = SettingUp {
         session,

@@ -17,6 +17,7 @@ use crate::clock::monotonic_now as now;
 use crate::events::{Event, Events, Status};
 use crate::execute::{Controlled, Wanted};
 use crate::journal::{IntentRow, IntentState, Op};
+use crate::numbers;
 use crate::ready;
 use crate::session::Session;
 
@@ -59,6 +60,8 @@ pub(crate) async fn start(
     events: Events,
 ) -> Result<Vec<Touched>> {
     let row = living(camp, name).await?;
+    let spec = spec.map(|spec| numbers::applied(camp, &row.numbers, spec));
+    let spec = spec.as_deref();
     let rows = check(camp, &row, machines).await?;
     let session = camp.hold(&row, "start", events).await?;
     let started = try_join_all(rows.iter().map(|row| start_one(&session, row, spec))).await;
@@ -191,7 +194,7 @@ async fn describe(session: &Session, spec: Option<&spec::Environment>) -> Result
 fn facts(session: &Session, rows: &[IntentRow]) -> Facts {
     Facts {
         secrets: session.secrets.values(),
-        ..recorded_facts(rows)
+        ..recorded_facts(rows, &Arc::new(session.row.numbers.clone()))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::clock::{Lease, monotonic_now as now};
 use crate::events::{Event, Events};
 use crate::execute::{Raised, raise};
 use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
+use crate::numbers;
 use crate::plan::Plan;
 use crate::report::MachineReport;
 use crate::secrets::{Redactor, resolve};
@@ -72,20 +73,24 @@ impl UpReport {
 }
 
 /// Takes or makes the environment and plans the difference.
-pub(crate) async fn prepare(camp: &Arc<Camp>, spec: Environment, events: Events) -> Result<Pending> {
+pub(crate) async fn prepare(camp: &Arc<Camp>, mut spec: Environment, events: Events) -> Result<Pending> {
     let began = now();
     // Before anything is started: what is missing is said at once.
     let secrets = resolve(camp, &spec, &events).await?;
     tidy::tidy(camp, &events).await?;
     let existing = find(camp, &spec).await?;
     let new = existing.is_none();
-    let session = match existing {
+    let mut session = match existing {
         Some(row) => camp.hold(&row, "up", events.clone()).await?,
         None => camp.found(&spec, Purpose::Up, "up", events).await?,
     }
     .holding(secrets);
     let rows = camp.journal.intents(&session.row.id).await?;
-    let observed = match observe(camp, &spec, rows, &session.events).await {
+    let looked = match numbers::allot(&mut session, &mut spec).await {
+        Ok(()) => observe(camp, &spec, rows, &session.events).await,
+        Err(error) => Err(error),
+    };
+    let observed = match looked {
         Ok(observed) => observed,
         Err(error) => {
             let secrets = Arc::clone(&session.secrets);
@@ -103,7 +108,7 @@ pub(crate) async fn prepare(camp: &Arc<Camp>, spec: Environment, events: Events)
 }
 
 /// An environment that was only just recorded and in which nothing was planned leaves nothing behind.
-async fn abandon(session: Session, new: bool) -> Result<()> {
+pub(crate) async fn abandon(session: Session, new: bool) -> Result<()> {
     if new {
         session.record(Op::Dispose(session.epoch.clone())).await
     } else {

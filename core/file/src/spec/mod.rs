@@ -11,6 +11,7 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{InstanceName, KindName, Name, Needs, PortSpec};
@@ -19,7 +20,7 @@ pub use self::probe::{Condition, Probe};
 pub use self::secret::SecretSource;
 pub use self::stage::{ControlVerb, On, Stage, Task, TaskAction};
 pub use self::step::{Action, Command, Copy, Fetch, Restart, Script, Service, Step, Sync, TemplateFile};
-use crate::text::{Text, Tree};
+use crate::text::{Numbers, Text, Tree};
 
 /// A described environment.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Environment {
     pub file: Option<PathBuf>,
     /// The folder that relative paths start from.
     pub folder: PathBuf,
+    /// The numbers that ports were given on machines which share this host's network.
+    pub numbers: Arc<Numbers>,
 }
 
 impl Environment {
@@ -64,6 +67,7 @@ impl Environment {
             secrets: BTreeMap::new(),
             file: None,
             folder: folder.into(),
+            numbers: Arc::default(),
         }
     }
 
