@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use clap::Parser;
 use encamp::file::Kinds;
-use encamp::helper::Helper;
 use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, builtin_kinds};
 use serde_json::json;
 
@@ -47,7 +46,7 @@ impl Driver {
     pub fn run(self) -> ExitCode {
         let variables = Variables::of_process();
         if let Some(asked) = variables.helper() {
-            return helper::play(asked);
+            return helper::play(asked, self.kinds, &variables);
         }
         if let Some(answered) = completion::answer() {
             return answered.into();
@@ -173,9 +172,8 @@ impl Driver {
             .runtime_dir(variables.runtime())
             .policy(settings.policy.clone())
             .user(variables.user());
-        // A helper that was removed since this program started is told by whoever starts it.
-        if let Ok(program) = std::env::current_exe() {
-            builder = builder.helper(Helper::new(program));
+        if let Some(helper) = helper::this() {
+            builder = builder.helper(helper);
         }
         for kind in &self.kinds {
             builder = builder.kind(Arc::clone(kind));

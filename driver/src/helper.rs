@@ -1,21 +1,33 @@
 //! The program in another part: started again by itself, and told by a variable.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use encamp::helper::Asked;
+use encamp::Kind;
+use encamp::helper::{Asked, Helper, Role};
 
 use crate::output;
+use crate::variables::Variables;
 
-/// Plays the part that was asked for. What goes wrong before it can speak to whoever started it stands on standard error.
-pub(crate) fn play(asked: &str) -> ExitCode {
-    let asked: Asked = match asked.parse() {
-        Ok(asked) => asked,
-        Err(error) => return refuse(&encamp::Report(&error).to_string()),
-    };
-    refuse(&format!("this program cannot be a {}", asked.role))
+/// This program, to be started again. One that was removed since it started is told by whoever starts it.
+pub(crate) fn this() -> Option<Helper> {
+    std::env::current_exe().ok().map(Helper::new)
 }
 
-fn refuse(why: &str) -> ExitCode {
-    output::tell_text(why);
-    ExitCode::from(2)
+/// Plays the part that was asked for. What goes wrong before it can speak to whoever started it stands on standard error.
+pub(crate) fn play(asked: &str, kinds: Vec<Arc<dyn Kind>>, variables: &Variables) -> ExitCode {
+    let played = asked.parse().and_then(|asked: Asked| match asked.role {
+        Role::Keeper => encamp::keep(&asked.request, kinds, variables.ambient(), this()),
+        role => Err(encamp::Error::new(
+            encamp::ErrorKind::Unsupported,
+            format!("this program cannot be a {role}"),
+        )),
+    });
+    match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::tell_text(&format!("{}\n", encamp::Report(&error)));
+            ExitCode::from(2)
+        }
+    }
 }

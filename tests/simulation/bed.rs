@@ -141,6 +141,7 @@ impl Bed {
             providers,
             secrets: BTreeMap::new(),
             secret_folder: Folder::new(None, ControllerId::new("5mkt0r").expect("an id")),
+            keepers: encamp_engine::keeper::Keepers::none(),
             policy: Policy::default(),
             user: "simulation".into(),
             pid: 1,

@@ -201,6 +201,7 @@ fn without_store(bed: &Bed) -> Arc<encamp_engine::camp::Camp> {
         providers,
         secrets: bed.camp.secrets.clone(),
         secret_folder: bed.camp.secret_folder.clone(),
+        keepers: encamp_engine::keeper::Keepers::none(),
         policy: bed.camp.policy.clone(),
         user: "simulation".into(),
         pid: 1,

@@ -8,12 +8,13 @@ use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Result, SelfExpir
 use encamp_file::spec::{Environment, SecretSource};
 use encamp_file::text::Numbers;
 
-use crate::clock::{Clock, Lease};
+use crate::clock::{Clock, Lease, monotonic_now};
 use crate::entropy::{Entropy, environment_id};
 use crate::events::Events;
 use crate::failpoint::Failpoints;
 use crate::identity::Controller;
 use crate::journal::{Answer, EnvironmentRow, Holder, IntentRow, Journal, Op, Purpose, Refusal, Wanted};
+use crate::keeper::{self, Keepers};
 use crate::policy::Policy;
 use crate::providers::Providers;
 use crate::report::{Disposal, RunReport};
@@ -47,6 +48,8 @@ pub struct Camp {
     pub secrets: BTreeMap<Name, SecretSource>,
     /// Where secrets lie that machines get as files.
     pub secret_folder: secrets::Folder,
+    /// What outlives the command.
+    pub keepers: Keepers,
     /// How long things may take.
     pub policy: Policy,
     /// Who uses it.
@@ -55,6 +58,8 @@ pub struct Camp {
     pub pid: u32,
 }
 
+/// How long somebody may have a lock only to see whether it is held.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How often a fresh name for a run is tried.
 const NAME_TRIES: usize = 32;
 
@@ -188,9 +193,23 @@ impl Camp {
 
     /// Takes the tenure of an environment, or says who holds it.
     pub(crate) async fn hold(self: &Arc<Self>, row: &EnvironmentRow, verb: &str, events: Events) -> Result<Session> {
-        match self.locks.try_hold(&row.id)? {
-            Some(held) => self.take(&row.id, held, verb, events).await,
-            None => Err(self.busy(row).await),
+        let began = monotonic_now();
+        loop {
+            if let Some(held) = self.locks.try_hold(&row.id)? {
+                let session = self.take(&row.id, held, verb, events).await?;
+                self.keepers.ensure(self, &row.id).await;
+                return Ok(session);
+            }
+            // Somebody may only be looking whether it is held; a keeper settles what a dead command left and is done.
+            let patience = match self.journal.environment(&row.id).await?.and_then(|now| now.holder) {
+                None => GLANCE,
+                Some(holder) if holder.verb == keeper::VERB => self.policy.takeover,
+                Some(_) => Duration::ZERO,
+            };
+            if began.elapsed() >= patience {
+                return Err(self.busy(row).await);
+            }
+            tokio::time::sleep(self.policy.pause.0 / 10).await;
         }
     }
 

@@ -4,6 +4,7 @@ use encamp_core::{InstanceName, Progress, Time};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::keeper::Survival;
 use crate::plan::Plan;
 use crate::secrets::Redactor;
 
@@ -68,6 +69,8 @@ pub enum Event {
         plan: Plan,
         /// When its lease ends.
         ends: Time,
+        /// What ends it if this command cannot.
+        survival: Survival,
     },
     /// A machine or scope item changed its status.
     Machine {

@@ -18,6 +18,7 @@ pub mod identity;
 mod inside;
 pub mod journal;
 mod junit;
+pub mod keeper;
 pub mod machine;
 mod numbers;
 pub mod plan;

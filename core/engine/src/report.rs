@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use encamp_core::{Error, Exit, InstanceName, Time};
 use serde::Serialize;
 
+use crate::keeper::Survival;
 use crate::secrets::Redactor;
 
 /// The version of the report's form; fields are only added within one.
@@ -204,6 +205,8 @@ pub struct RunReport {
     pub errors: Vec<Error>,
     /// What the disposal achieved; none where the environment was kept.
     pub disposal: Option<Disposal>,
+    /// What would have ended it, or ends it, if this command could not.
+    pub survival: Option<Survival>,
 }
 
 impl RunReport {

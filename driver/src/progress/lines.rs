@@ -4,7 +4,7 @@ use encamp::Time;
 use encamp::events::Event;
 use encamp::plan::Plan;
 
-use super::{Of, about_task, is_told, remains, task_label};
+use super::{Of, about_task, is_told, kept, remains, task_label};
 use crate::board::{brief, label};
 use crate::{clean, moment, style};
 
@@ -18,7 +18,8 @@ pub(super) fn of(event: &Event, of: Of, headline: impl Fn(&Plan, Time) -> Option
             environment,
             plan,
             ends,
-        } => headline(plan, *ends).map(|text| format!("{environment} {text}")),
+            survival,
+        } => headline(plan, *ends).map(|text| format!("{environment} {text}{}", kept(survival))),
         Event::Machine {
             machine,
             status,

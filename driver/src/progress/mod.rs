@@ -6,7 +6,7 @@ mod live;
 use encamp::events::{Event, Status};
 use encamp::plan::{Action, Plan};
 use encamp::report::{Disposal, TaskReport};
-use encamp::{Time, events};
+use encamp::{Survival, Time, events};
 use serde_json::json;
 
 use self::live::Screen;
@@ -156,6 +156,7 @@ impl Shown {
                 environment,
                 plan,
                 ends,
+                survival,
             } => {
                 if let Form::Live(screen) = &mut self.form {
                     screen.thaw();
@@ -163,7 +164,8 @@ impl Shown {
                 if self.planned {
                     Vec::new()
                 } else {
-                    vec![format!("{environment}   {}", headline(plan, self.ttl, *ends))]
+                    let headline = headline(plan, self.ttl, *ends);
+                    vec![format!("{environment}   {headline}{}", kept(survival))]
                 }
             }
             Event::TaskOutput { machine, line, .. } => vec![said(machine, line)],
@@ -210,6 +212,19 @@ pub(crate) fn headline(plan: &Plan, ttl: Option<std::time::Duration>, ends: Time
         return format!("{}{ttl} (until {})", words::count(new, "machine"), moment::clock(ends));
     }
     outlook::changes(plan)
+}
+
+/// Who ends the environment if this command cannot; a keeper is expected, and named only in `up`, `ls` and `show`.
+pub(crate) fn kept(survival: &Survival) -> String {
+    match survival {
+        Survival::NextCommand { why } => {
+            format!(
+                " · no keeper ({}): if encamp is killed, its next command ends this",
+                crate::clean::line(why)
+            )
+        }
+        _ => String::new(),
+    }
 }
 
 /// What a disposal achieved, in a few words.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use encamp::{Checked, Error, ErrorKind, InstanceName, Level, Report};
+use encamp::{Checked, Error, ErrorKind, InstanceName, Level, Report, Summary};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -154,11 +154,23 @@ async fn environments(cx: &Context) -> Vec<Line> {
         .map(|summary| summary.name.as_str())
         .collect();
     let mut lines = vec![Line::new(None, "store", words::count(all.len(), "environment"))];
+    lines.extend(all.iter().map(keeper));
     if !due.is_empty() {
         let text = format!("overdue: {}", words::list(&due));
         lines.push(Line::new(Some(Level::Warning), "due", text).help(Some(format!("encamp gc{}", cx.state_flag()))));
     }
     lines
+}
+
+/// Who keeps an environment, and where it writes.
+fn keeper(summary: &Summary) -> Line {
+    let log = summary.keeper_log.as_deref().filter(|log| log.exists());
+    let log = log.map(|log| format!(", {}", log.display())).unwrap_or_default();
+    let name = clean::line(&summary.name);
+    match summary.keeper {
+        Some(pid) => Line::new(None, "keeper", format!("{name}: process {pid}{log}")),
+        None => Line::new(None, "keeper", format!("{name}: none; the next command ends it{log}")),
+    }
 }
 
 fn of_provider(name: &str, checked: &Checked) -> Vec<Line> {

@@ -50,14 +50,21 @@ fn row(cx: &Context, summary: &Summary) -> Vec<String> {
     ]
 }
 
-/// `16:32 (in 1h 54m)`, `16:32 (over, due in 48s)`, or that it should be gone.
+/// `16:32 (in 1h 54m) by keeper`, `16:32 (over, due in 48s) by next command`, or that it should be gone.
 pub(super) fn ends(cx: &Context, summary: &Summary) -> String {
-    if summary.state == "overdue" {
-        return "overdue: encamp gc".into();
+    match (summary.state, summary.keeper) {
+        ("overdue", Some(pid)) => return format!("overdue: keeper {pid} is at it, see encamp doctor"),
+        ("overdue", None) => return "overdue: encamp gc".into(),
+        _ => {}
     }
     let over_for = moment::since(summary.ends);
     let until = until(summary.left, over_for, cx.settings.policy.grace);
-    format!("{} ({until})", moment::clock(summary.ends))
+    let by = match summary.keeper {
+        Some(_) => "keeper",
+        None if summary.ends_by_itself => "itself",
+        None => "next command",
+    };
+    format!("{} ({until}) by {by}", moment::clock(summary.ends))
 }
 
 /// How long a lease still runs, and once it is over when `gc` acts on that.

@@ -42,7 +42,7 @@ pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Fai
     Ok(Exit::Well)
 }
 
-/// `shop   ready · from encamp.toml · ends 16:32 (in 1h 54m)`.
+/// `shop   ready · from encamp.toml · keeper 48113 · ends 16:32 (in 1h 54m)`.
 fn head(cx: &Context, environment: &Environment) -> String {
     let summary = environment.summary();
     let mut parts = vec![format!("{}   {}", summary.name, summary.state)];
@@ -51,6 +51,7 @@ fn head(cx: &Context, environment: &Environment) -> String {
     }
     parts.extend(summary.file.as_ref().map(|file| format!("from {}", clean::line(file))));
     parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
+    parts.extend(summary.keeper.map(|pid| format!("keeper {pid}")));
     parts.push(if summary.state == "overdue" {
         ends(cx, summary)
     } else {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use encamp::report::{Outcome, RunReport, TaskReport};
-use encamp::{Exit, Time};
+use encamp::{Exit, Survival, Time};
 
 use super::left;
 use crate::arguments::{KeepWhen, Run};
@@ -40,7 +40,7 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, shown: &Shown) 
             "Kept: encamp exec MACHINE {of} -- sh · encamp down {of} ends it now"
         ));
         if let Some(ends) = ends {
-            output::result(&format!("Kept: {}", lease(ends, false)));
+            output::result(&format!("Kept: {}", lease(ends, false, report.survival.as_ref())));
         }
     }
     output::result(&last_line(args, report));
@@ -191,12 +191,22 @@ fn last_line(args: &Run, report: &RunReport) -> String {
 }
 
 /// When the lease ends, and what ends the machines then.
-pub(super) fn lease(ends: Time, by_itself: bool) -> String {
+pub(super) fn lease(ends: Time, by_itself: bool, survival: Option<&Survival>) -> String {
     let clock = moment::clock(ends);
-    if by_itself {
-        format!("ends by itself at {clock}")
-    } else {
-        format!("lease until {clock}, then the next encamp up, run, down or gc ends it (nothing does so by itself)")
+    match survival {
+        Some(Survival::Keeper { pid, apart: true }) => format!("keeper {pid} ends it at {clock}"),
+        Some(Survival::Keeper { pid, .. }) => format!(
+            "keeper {pid} ends it at {clock} ({} if its whole control group is killed)",
+            if by_itself {
+                "it ends by itself"
+            } else {
+                "the next encamp command"
+            }
+        ),
+        _ if by_itself => format!("ends by itself at {clock}"),
+        _ => {
+            format!("lease until {clock}, then the next encamp up, run, down or gc ends it (nothing does so by itself)")
+        }
     }
 }
 

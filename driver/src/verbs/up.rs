@@ -166,7 +166,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
                 .iter()
                 .map(|(name, value)| format!("{name} {}", clean::line(value))),
         );
-        parts.push(lease(report.ends, report.ends_by_itself));
+        parts.push(lease(report.ends, report.ends_by_itself, Some(&report.survival)));
         parts.push(format!("encamp down{} ends it now", of(cx, args, report)));
         output::result(&parts.join(" · "));
         return exit;

@@ -14,6 +14,7 @@ use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::failpoint::{Failpoints, NoFailpoints};
 use crate::journal::Sqlite;
+use crate::keeper::Keepers;
 use crate::policy::Policy;
 use crate::providers::{Instance, Providers};
 use crate::secrets;
@@ -149,7 +150,14 @@ impl Builder {
             .secrets
             .into_iter()
             .map(|(name, source)| Ok((Name::new(name)?, source)));
+        let session = providers.ambient().variable("XDG_RUNTIME_DIR").map(PathBuf::from);
         let camp = Camp {
+            keepers: Keepers::new(
+                folder.path().to_owned(),
+                self.runtime_folder.clone(),
+                self.helper,
+                session,
+            ),
             secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,
             secret_folder: secrets::Folder::new(self.runtime_folder, folder.controller().id().clone()),
             controller: folder.controller().clone(),

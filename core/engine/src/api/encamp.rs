@@ -1,7 +1,7 @@
 //! One installation, as a program uses it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 use crate::events::Events;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
+use crate::keeper::{self, Request};
 use crate::report::{Disposal, RunReport};
 use crate::state_folder::StateFolder;
 use crate::sweep::Swept;
@@ -73,6 +74,12 @@ pub struct Summary {
     pub left: Option<Duration>,
     /// The process that holds it.
     pub holder: Option<String>,
+    /// Every machine ends by itself when the lease does.
+    pub ends_by_itself: bool,
+    /// The keeper that ends it if nobody else does.
+    pub keeper: Option<u32>,
+    /// What that keeper, and those before it, have written.
+    pub keeper_log: Option<PathBuf>,
     /// The file that it came from.
     pub file: Option<String>,
     /// It is for one run.
@@ -217,6 +224,14 @@ impl Encamp {
         self.engine.run(async move { camp.gc(&events).await }).await
     }
 
+    /// Keeps the environment of a request until it is gone.
+    pub(super) async fn watch(&self, request: Request) -> Result<()> {
+        let camp = Arc::clone(&self.camp);
+        self.engine
+            .run(async move { keeper::watch(&camp, &request).await })
+            .await
+    }
+
     /// All living environments, from the store alone.
     pub async fn environments(&self) -> Result<Vec<Summary>> {
         let camp = Arc::clone(&self.camp);
@@ -320,10 +335,22 @@ fn summarise(camp: &Camp, row: EnvironmentRow, intents: &[IntentRow], held: bool
             .holder
             .filter(|_| held)
             .map(|holder| format!("{} ({})", holder.verb, holder.pid)),
+        ends_by_itself: !machines.is_empty() && machines.values().all(|intent| ends_by_itself(intent)),
+        keeper: camp.keepers.of(&row.id).ok().flatten(),
+        keeper_log: camp.keepers.log(&row.id),
         id: row.id.to_string(),
         name: row.name,
         by: row.by,
         file: row.file,
         run: row.purpose == Purpose::Run,
     }
+}
+
+/// Whether the carrier was told when it is to end.
+fn ends_by_itself(intent: &IntentRow) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        expires: Option<Time>,
+    }
+    serde_json::from_str::<Told>(&intent.request).is_ok_and(|told| told.expires.is_some())
 }

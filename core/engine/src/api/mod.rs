@@ -4,6 +4,7 @@ mod builder;
 mod copy;
 mod encamp;
 mod environment;
+mod keep;
 mod runtime;
 mod up;
 
@@ -11,4 +12,5 @@ pub use builder::Builder;
 pub use copy::Copied;
 pub use encamp::{Checked, Encamp, Summary};
 pub use environment::{Command, Environment, Machine};
+pub use keep::keep;
 pub use up::Up;

@@ -95,6 +95,7 @@ impl Bed {
             providers,
             secrets: [(name("by-command"), SecretSource::Command(said))].into(),
             secret_folder: Folder::new(Some(self.in_memory()), folder.controller().id().clone()),
+            keepers: crate::keeper::Keepers::none(),
             policy: Policy::default(),
             user: "anna".into(),
             pid: 1,

@@ -99,6 +99,7 @@ pub(crate) async fn run(
         outputs: std::collections::BTreeMap::new(),
         errors: Vec::new(),
         disposal: None,
+        survival: None,
     };
     // The lease ends a run as the user's stop does, and is a failure.
     let within = session.row.lease.remaining(&*camp.clock).unwrap_or_default();
@@ -199,7 +200,13 @@ async fn work(
     report: &mut RunReport,
 ) -> Result<()> {
     let clock = now();
-    let observed = observe(&session.camp, spec, Vec::new(), &session.events).await?;
+    // It is there before anything is made.
+    let (observed, survival) = tokio::join!(
+        observe(&session.camp, spec, Vec::new(), &session.events),
+        session.camp.keepers.ensure(&session.camp, &session.row.id)
+    );
+    let observed = observed?;
+    report.survival = Some(survival.clone());
     let ends = session.row.lease.ends;
     session
         .events
@@ -207,6 +214,7 @@ async fn work(
             environment: session.row.name.clone(),
             plan: observed.plan.clone(),
             ends,
+            survival,
         })
         .await;
     // A run fails as a whole, so the user's stop and the first failure end what is still on its way.

@@ -16,6 +16,7 @@ use crate::clock::{Lease, monotonic_now as now};
 use crate::events::{Event, Events};
 use crate::execute::{Raised, raise};
 use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
+use crate::keeper::Survival;
 use crate::numbers;
 use crate::plan::Plan;
 use crate::report::MachineReport;
@@ -55,6 +56,8 @@ pub struct UpReport {
     pub ends: Time,
     /// Whether the infrastructure ends every machine at that time by itself.
     pub ends_by_itself: bool,
+    /// What ends it if no command does.
+    pub survival: Survival,
     /// Whether anything of it may exist; where nothing came of it, it is not recorded any more.
     pub exists: bool,
     /// Stopped by the user.
@@ -236,12 +239,15 @@ impl Pending {
                 .await?;
         }
         let ends = session.row.lease.ends;
+        // It is there before anything is made.
+        let survival = session.camp.keepers.ensure(&session.camp, &session.row.id).await;
         session
             .events
             .tell(Event::Planned {
                 environment: session.row.name.clone(),
                 plan: observed.plan.clone(),
                 ends,
+                survival: survival.clone(),
             })
             .await;
         let mut raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
@@ -262,6 +268,7 @@ impl Pending {
             id: session.row.id.to_string(),
             ready: raised.ready(),
             ends_by_itself: ends_by_itself(&session.camp, &raised).await,
+            survival,
             machines: raised.machines,
             errors: raised.errors,
             outputs,
