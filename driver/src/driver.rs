@@ -170,6 +170,7 @@ impl Driver {
             .state_dir(&settings.state_dir)
             .ambient(variables.ambient())
             .runtime_dir(variables.runtime())
+            .keepers(settings.keeper)
             .policy(settings.policy.clone())
             .user(variables.user());
         if let Some(helper) = helper::this() {

@@ -52,7 +52,7 @@ impl Installation {
         fresh
     }
 
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         daemon::must_answer();
         let folder = tempfile::Builder::new()
             .prefix("encamp-crash-")

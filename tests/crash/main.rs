@@ -10,6 +10,7 @@ mod decoys;
 mod dice;
 mod files;
 mod installation;
+mod keepers;
 mod matrix;
 mod outages;
 mod program;

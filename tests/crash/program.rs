@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use crate::clock;
@@ -46,6 +47,8 @@ impl Call {
         ] {
             command.env(name, folder.join(value));
         }
+        // What the next command does is looked at; a keeper would be there before it.
+        command.env("ENCAMP__KEEPER", "false");
         for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"] {
             command.env_remove(name);
         }
@@ -63,6 +66,18 @@ impl Call {
             self.what = format!("{} (killed at {})", self.what, value.display());
         }
         self.command.env(name, value);
+        self
+    }
+
+    /// With a keeper, as users have it.
+    pub(crate) fn kept(mut self) -> Self {
+        self.command.env_remove("ENCAMP__KEEPER");
+        self
+    }
+
+    /// In a process group of its own.
+    pub(crate) fn in_group(mut self) -> Self {
+        self.command.process_group(0);
         self
     }
 
@@ -119,6 +134,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Kills it and its whole process group, if it leads one.
+    pub(crate) fn kill(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        if kill_process_group(pid, Signal::KILL).is_err() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+
     /// What it has printed so far.
     pub(crate) fn printed(&self) -> String {
         read(&self.out)

@@ -45,6 +45,7 @@ impl fmt::Display for Origin {
 pub(super) struct Layer {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: Option<String>,
+    pub(super) keeper: Option<bool>,
     pub(super) timeouts: Timeouts,
     pub(super) providers: BTreeMap<String, serde_json::Map<String, Value>>,
     pub(super) secrets: BTreeMap<String, Given>,

@@ -43,6 +43,8 @@ pub(crate) struct Instance {
 pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     pub(crate) log: Option<String>,
+    /// Whether environments have a keeper that outlives the command.
+    pub(crate) keeper: bool,
     pub(crate) policy: Policy,
     pub(crate) instances: Vec<Instance>,
     /// Where something is said, the last that counts last.
@@ -164,6 +166,7 @@ fn finish(places: &Places<'_>, merged: Layer, layers: &[(Origin, Layer)]) -> Res
     Ok(Settings {
         state_dir,
         log: merged.log,
+        keeper: merged.keeper.unwrap_or(true),
         policy: merged.timeouts.policy(),
         instances,
         origins: layers.iter().map(|(origin, _)| origin.to_string()).collect(),

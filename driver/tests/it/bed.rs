@@ -105,6 +105,8 @@ impl Bed {
             .env("USER", "anna")
             .env("TZ", "UTC");
         command.env("ENCAMP__STATE_DIR", self.path().join("state"));
+        // Nothing of a test outlives it; keepers have tests of their own.
+        command.env("ENCAMP__KEEPER", "false");
     }
 
     pub(crate) fn encamp(&self, arguments: &[&str]) -> Ran {

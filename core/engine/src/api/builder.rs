@@ -27,6 +27,7 @@ pub struct Builder {
     state_folder: Option<PathBuf>,
     ambient: Ambient,
     helper: Option<Helper>,
+    keepers: bool,
     kinds: Vec<Arc<dyn Kind>>,
     instances: Vec<(String, String, Value)>,
     policy: Policy,
@@ -42,6 +43,7 @@ impl Builder {
             state_folder: None,
             ambient: Ambient::none(),
             helper: None,
+            keepers: true,
             kinds: Vec::new(),
             instances: Vec::new(),
             policy: Policy::default(),
@@ -70,6 +72,14 @@ impl Builder {
     #[must_use]
     pub fn helper(mut self, helper: Helper) -> Self {
         self.helper = Some(helper);
+        self
+    }
+
+    /// Whether environments get a keeper, which outlives the program that made them; they do where there is a
+    /// [`helper`](Self::helper).
+    #[must_use]
+    pub fn keepers(mut self, wanted: bool) -> Self {
+        self.keepers = wanted;
         self
     }
 
@@ -155,7 +165,7 @@ impl Builder {
             keepers: Keepers::new(
                 folder.path().to_owned(),
                 self.runtime_folder.clone(),
-                self.helper,
+                self.helper.filter(|_| self.keepers),
                 session,
             ),
             secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,

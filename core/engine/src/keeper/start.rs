@@ -48,7 +48,10 @@ impl Settings {
             return Ok(pid);
         }
         let Some(helper) = &self.helper else {
-            return Err(Error::new(ErrorKind::Unsupported, "no helper program was named"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "no program was named that could be one, or the settings want none",
+            ));
         };
         self.write_request(camp, environment)?;
         if let Some(scope) = self.scope(helper, environment)

@@ -1,10 +1,10 @@
 //! The keeper's own life.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{EnvId, Report, Result};
+use encamp_core::{EnvId, Error, ErrorKind, Report, Result};
 
 use super::duty::{Duty, Holder, duty};
 use super::log::{self, Log};
@@ -14,9 +14,11 @@ use super::{Request, VERB};
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 use crate::events::Events;
+use crate::execute::dispose;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op};
 use crate::session::Session;
 use crate::settle::{Settled, settle};
+use crate::tenure::Held;
 use crate::verbs::down::end;
 
 /// How often it looks.
@@ -34,6 +36,7 @@ pub(crate) async fn watch(camp: &Arc<Camp>, request: &Request) -> Result<()> {
     let mut keeper = Keeper {
         camp,
         environment: &request.environment,
+        state: &request.state,
         log: Log::new(
             log::open(&request.state, &request.environment)?,
             Arc::clone(&camp.clock),
@@ -46,9 +49,15 @@ pub(crate) async fn watch(camp: &Arc<Camp>, request: &Request) -> Result<()> {
     Ok(())
 }
 
+/// Stands for a lock that nobody can take any more.
+#[derive(Debug)]
+struct Orphaned;
+impl Held for Orphaned {}
+
 struct Keeper<'a> {
     camp: &'a Arc<Camp>,
     environment: &'a EnvId,
+    state: &'a Path,
     log: Log,
     reserve: Reserve,
     request: PathBuf,
@@ -85,11 +94,17 @@ impl Keeper<'_> {
     /// Does what there is to do now; true once the environment is gone.
     async fn look(&mut self) -> Result<bool> {
         let row = self.camp.journal.environment(self.environment).await?;
-        let holder = self.holder(row.as_ref())?;
+        let orphaned = !self.state.exists();
+        let holder = if orphaned {
+            Holder::Nobody
+        } else {
+            self.holder(row.as_ref())?
+        };
         let duty = duty(row.as_ref(), holder, &*self.camp.clock, &self.camp.policy);
         match (duty, row) {
             (Duty::Leave, _) | (_, None) => return Ok(true),
             (Duty::Rest, _) => {}
+            (Duty::Dispose(_), Some(row)) if orphaned => self.end_orphan(&row).await?,
             (Duty::Dispose(why), Some(row)) => self.dispose(&row, why).await?,
             (Duty::Settle, Some(row)) => self.settle(&row).await?,
         }
@@ -117,10 +132,23 @@ impl Keeper<'_> {
             .iter()
             .map(|left| format!("{}: {}", left.object, left.why))
             .collect();
-        Err(encamp_core::Error::new(
-            encamp_core::ErrorKind::Unavailable,
+        Err(Error::new(
+            ErrorKind::Unavailable,
             format!("something is left: {}", left.join("; ")),
         ))
+    }
+
+    /// Ends an environment whose state folder is not there any more: nobody else knows of it, and nobody can hold it.
+    async fn end_orphan(&self, row: &EnvironmentRow) -> Result<()> {
+        let session = self
+            .camp
+            .take(&row.id, Box::new(Orphaned), VERB, Events::none())
+            .await?;
+        let disposal = dispose(&session).await?;
+        if disposal.is_clean() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "something is left"))
     }
 
     /// Finds out what became of what a dead command had sent; what was made stays until the lease ends.

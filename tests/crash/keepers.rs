@@ -1,0 +1,248 @@
+//! Commands are killed with SIGKILL, and no other is typed: their keepers leave nothing behind.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock;
+use crate::dice::Dice;
+use crate::files::{single, with_task};
+use crate::installation::Installation;
+
+/// How long a keeper may take.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How often commands are killed.
+const ROUNDS: usize = 20;
+/// Ten machines, and a task that lasts.
+const TEN: &str = r#"
+name = "ten"
+ttl = "30m"
+
+[machines.m]
+provider = "docker"
+count = 10
+docker.image = "busybox:1.35"
+docker.command = ["sleep", "1800"]
+
+[[stages]]
+name = "test"
+
+[[stages.tasks]]
+name = "last"
+on = "m-0"
+run = "sleep 600"
+"#;
+
+impl Installation {
+    /// Waits until nothing of it is left on the daemon and in its store, without any command of its own.
+    #[track_caller]
+    fn empties(&self, within: Duration) -> Duration {
+        let began = clock::now();
+        let gone = clock::until(within, || {
+            (self.standing().is_empty() && self.keepers().is_empty()).then_some(())
+        });
+        assert!(
+            gone.is_some(),
+            "left after {within:?}: {:#?}\n{}",
+            self.standing(),
+            self.kept()
+        );
+        began.elapsed()
+    }
+
+    /// The processes that keep its environments.
+    fn keepers(&self) -> Vec<u32> {
+        let state = self.path().join("state/locks");
+        let files = fs::read_dir(state).into_iter().flatten().flatten();
+        let of_keeper = files.filter(|file| file.path().extension().is_some_and(|it| it == "keeper"));
+        of_keeper
+            .filter_map(|file| fs::read_to_string(file.path()).ok()?.trim().parse().ok())
+            .filter(|pid| is_keeper(*pid))
+            .collect()
+    }
+
+    /// What its keepers wrote.
+    fn kept(&self) -> String {
+        let folders = fs::read_dir(self.path().join("state/environments"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        folders
+            .filter_map(|folder| fs::read_to_string(folder.path().join("keeper.log")).ok())
+            .collect()
+    }
+}
+
+fn is_keeper(pid: u32) -> bool {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.contains("__keeper")
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[test]
+fn crash_keepers_end_killed_runs() {
+    let installation = Installation::new();
+    let file = installation.write("ten.toml", TEN);
+    let mut dice = Dice::new(20);
+    let mut slowest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let mut run = installation.call(&["run", &file]).kept();
+        if round % 2 == 1 {
+            run = run.in_group();
+        }
+        let mut run = run.begin();
+        let moment = Duration::from_millis(dice.below(3000) as u64);
+        clock::until(moment, || None::<()>);
+        run.kill();
+        slowest = slowest.max(installation.empties(WITHIN));
+    }
+    // One that died before its keeper was there has made nothing: all that there is of it is a row.
+    for left in installation.environments() {
+        assert_eq!(
+            (&left["ready"], &left["providers"]),
+            (&Value::from(0), &Value::from(Vec::<Value>::new()))
+        );
+    }
+    installation.call(&["gc"]).well();
+    installation.is_empty();
+    println!("killed {ROUNDS} runs of ten machines; the slowest keeper took {slowest:.1?}");
+}
+
+#[test]
+fn crash_keeper_and_command_die_together() {
+    let installation = Installation::new();
+    let file = installation.write("slow.toml", &with_task("slow", "1m", "sleep 50"));
+    let mut run = installation.call(&["run", &file]).kept().begin();
+    clock::until(WITHIN, || run.said().contains("running").then_some(())).expect("the task runs");
+    let keepers = installation.keepers();
+    assert_eq!(keepers.len(), 1, "{}", run.said());
+    kill(keepers[0]);
+    run.kill();
+    assert!(!installation.standing().is_empty());
+    // Any next command, here one of another environment, and its own keeper.
+    let other = installation.write("other.toml", &single("other"));
+    installation.call(&["run", &other]).kept().well();
+    installation.empties(WITHIN);
+    installation.is_empty();
+}
+
+#[test]
+fn crash_keeper_is_adopted_and_not_doubled() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &single("one"));
+    installation.call(&["up", &file]).kept().well();
+    let first = installation.keepers();
+    assert_eq!(first.len(), 1);
+    let again = installation.call(&["up", &file]).kept().well();
+    assert_eq!(installation.keepers(), first, "{again}");
+    assert!(again.said().contains(&format!("keeper {}", first[0])), "{again}");
+    // One that was killed is followed by another at the next command.
+    kill(first[0]);
+    let up = installation.call(&["up", &file]).kept().well();
+    let second = installation.keepers();
+    assert!(second.len() == 1 && second != first, "{up}");
+    assert_eq!(keeper_of(&installation), Value::from(second[0]));
+    installation.call(&["down", "-e", "one"]).kept().well();
+    installation.empties(WITHIN);
+}
+
+fn keeper_of(installation: &Installation) -> Value {
+    installation.environments()[0]["keeper"].clone()
+}
+
+#[test]
+fn crash_keeper_settles_what_an_up_had_sent() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &single("one"));
+    let up = installation
+        .call(&["up", &file])
+        .kept()
+        .killed_at("send.create.m.after")
+        .end();
+    assert!(up.was_killed(), "{up}");
+    // The machine is there, and no answer was recorded: the keeper finds it, and keeps it.
+    let settled = clock::until(WITHIN, || {
+        installation.kept().contains("a command has died").then_some(())
+    });
+    assert!(settled.is_some(), "{}", installation.kept());
+    let seen = clock::until(WITHIN, || {
+        let shown = installation.call(&["show", "-e", "one", "--json"]).end();
+        shown.out.contains("\"id\":\"").then_some(())
+    });
+    assert!(seen.is_some(), "{}", installation.kept());
+    assert_eq!(installation.keepers().len(), 1);
+    installation.call(&["up", &file]).kept().well();
+    assert_eq!(installation.standing().iter().filter(|thing| thing.running).count(), 1);
+    installation.down("one");
+    installation.empties(WITHIN);
+}
+
+#[test]
+fn crash_keeper_ends_a_lease() {
+    let installation = Installation::new();
+    let text = single("short").replace("30m", "6s");
+    let file = installation.write("short.toml", &text);
+    let up = installation
+        .call(&["up", &file])
+        .kept()
+        .env("ENCAMP__TIMEOUTS__GRACE", "2s")
+        .well();
+    assert!(up.said().contains("keeper "), "{up}");
+    let began = clock::now();
+    let took = installation.empties(WITHIN + Duration::from_secs(8));
+    assert!(
+        began.elapsed() > Duration::from_secs(5),
+        "ended after {took:?}, before its lease was over"
+    );
+    installation.is_empty();
+}
+
+/// A state folder on a disk of its own that somebody else fills.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn at(folder: std::path::PathBuf) -> Self {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"])
+            .arg(&folder)
+            .status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "a small disk needs root and the program `mount`: run the tests as root"
+        );
+        Self(folder)
+    }
+
+    fn fill(&self) {
+        use std::io::Write;
+        let mut file = fs::File::create(self.0.join("filler")).expect("a file can be made");
+        while file.write_all(&[0; 4096]).is_ok() {}
+        while file.write_all(&[0; 1]).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn crash_keeper_survives_a_full_disk() {
+    let installation = Installation::empty();
+    let disk = SmallDisk::at(installation.path().join("state"));
+    let file = installation.write("slow.toml", &with_task("slow", "1m", "sleep 50"));
+    let mut run = installation.call(&["run", &file]).kept().begin();
+    clock::until(WITHIN, || run.said().contains("running").then_some(())).expect("the task runs");
+    disk.fill();
+    run.kill();
+    installation.empties(WITHIN);
+    let said = installation.kept();
+    assert!(said.contains("disk") && said.contains("full"), "{said}");
+}
