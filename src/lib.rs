@@ -14,7 +14,9 @@ pub use encamp_engine::plan::{self, Plan};
 pub use encamp_engine::policy::Policy;
 pub use encamp_engine::report::{self, RunReport};
 pub use encamp_engine::sweep::{Swept, Unreached};
-pub use encamp_engine::{Change, Inspection, Keep, Preview, Prospect, RunOptions, Shared, Synced, Touched, UpReport};
+pub use encamp_engine::{
+    Change, Inspection, Keep, Moved, Preview, Prospect, RunOptions, Shared, Synced, Touched, UpReport, Usual,
+};
 
 #[cfg(feature = "failpoints")]
 pub use encamp_engine::failpoint;

@@ -144,6 +144,7 @@ impl Camp {
                 outputs: BTreeMap::new(),
                 machines: u32::try_from(spec.machines.len()).unwrap_or(u32::MAX),
                 recovered: false,
+                took: Vec::new(),
             };
             match self.commit(Op::Found(Box::new(row))).await? {
                 Answer::Refused(Refusal::NameTaken(taken)) if purpose == Purpose::Up => {

@@ -343,6 +343,7 @@ async fn recover(
         outputs: BTreeMap::new(),
         machines: 0,
         recovered: true,
+        took: Vec::new(),
     });
     let row = IntentRow {
         environment: object.environment.clone(),
@@ -372,6 +373,7 @@ async fn recover(
         data: encamp_core::Value::Null,
         stopped: false,
         set_up: crate::journal::SetUp::default(),
+        parts: std::collections::BTreeMap::new(),
     };
     if let Some(configured) = camp.providers.instance(&of.instance) {
         let site = SiteRow {

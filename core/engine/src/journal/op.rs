@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use encamp_core::{Addr, EnvId, Published, Site, Value};
 
-use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow};
+use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow, Took};
 use crate::clock::Lease;
 
 /// One operation: one transaction, or part of one.
@@ -42,6 +42,8 @@ pub enum Op {
         machines: u32,
         /// Where it came from.
         file: Option<String>,
+        /// How long it took, where machines were made.
+        took: Option<Took>,
     },
     /// A site is going to be used.
     Site(Box<SiteRow>),

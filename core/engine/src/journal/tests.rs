@@ -33,6 +33,7 @@ fn environment(id: &str, name: &str) -> EnvironmentRow {
         outputs: std::collections::BTreeMap::new(),
         machines: 1,
         recovered: false,
+        took: Vec::new(),
     }
 }
 
@@ -62,6 +63,7 @@ fn intent(environment: &str, object: &str, generation: u32) -> IntentRow {
         data: Value::Null,
         stopped: false,
         set_up: super::SetUp::default(),
+        parts: std::collections::BTreeMap::new(),
     }
 }
 
