@@ -8,7 +8,9 @@ pub use encamp_core::{
     ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec, Process,
     Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
 };
-pub use encamp_engine::api::{Builder, Checked, Command, Copied, Encamp, Environment, Machine, Summary, Up};
+pub use encamp_engine::api::{
+    Builder, Checked, Command, Copied, DeadService, Encamp, Environment, Looked, Machine, Summary, Up,
+};
 pub use encamp_engine::events::{self, Event, Events};
 pub use encamp_engine::plan::{self, Plan};
 pub use encamp_engine::policy::Policy;

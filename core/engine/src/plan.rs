@@ -253,6 +253,7 @@ mod tests {
             stopped: false,
             set_up: crate::journal::SetUp::default(),
             parts: std::collections::BTreeMap::new(),
+            services: std::collections::BTreeMap::new(),
         }
     }
 

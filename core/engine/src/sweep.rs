@@ -374,6 +374,7 @@ async fn recover(
         stopped: false,
         set_up: crate::journal::SetUp::default(),
         parts: std::collections::BTreeMap::new(),
+        services: std::collections::BTreeMap::new(),
     };
     if let Some(configured) = camp.providers.instance(&of.instance) {
         let site = SiteRow {

@@ -10,5 +10,7 @@ mod up;
 pub use builder::Builder;
 pub use copy::Copied;
 pub use encamp::{Checked, Encamp, Summary};
-pub use environment::{Command, Environment, Machine};
+pub use environment::{Command, Environment, Looked, Machine};
+
+pub use crate::setup::DeadService;
 pub use up::Up;

@@ -90,6 +90,10 @@ impl Raising<'_> {
         let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
         let mut row = self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)?;
         row.parts = machine.spec_parts(kind);
+        let services = machine.services.iter();
+        row.services = services
+            .map(|service| (service.name.to_string(), service.user.clone()))
+            .collect();
         Ok(row)
     }
 
@@ -131,6 +135,7 @@ impl Raising<'_> {
             stopped: false,
             set_up: crate::journal::SetUp::default(),
             parts: std::collections::BTreeMap::new(),
+            services: std::collections::BTreeMap::new(),
         })
     }
 }

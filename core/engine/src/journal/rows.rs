@@ -193,6 +193,10 @@ pub struct IntentRow {
     /// name what changed.
     #[serde(default)]
     pub parts: std::collections::BTreeMap<String, String>,
+    /// The services that run on it, and as whom where that is not the machine's own user: who takes it down has no
+    /// description.
+    #[serde(default)]
+    pub services: std::collections::BTreeMap<String, Option<String>>,
 }
 
 /// How far a machine's set-up has come.

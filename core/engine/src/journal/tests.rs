@@ -64,6 +64,7 @@ fn intent(environment: &str, object: &str, generation: u32) -> IntentRow {
         stopped: false,
         set_up: super::SetUp::default(),
         parts: std::collections::BTreeMap::new(),
+        services: std::collections::BTreeMap::new(),
     }
 }
 
