@@ -8,14 +8,18 @@ pub use encamp_core::{
     ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec, Process,
     Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
 };
-pub use encamp_engine::api::{Builder, Checked, Command, Copied, Encamp, Environment, Machine, Summary, Up, keep};
+pub use encamp_engine::api::{
+    Builder, Checked, Command, Copied, DeadService, Encamp, Environment, Looked, Machine, Summary, Up, keep,
+};
 pub use encamp_engine::events::{self, Event, Events};
 pub use encamp_engine::keeper::Survival;
 pub use encamp_engine::plan::{self, Plan};
 pub use encamp_engine::policy::Policy;
 pub use encamp_engine::report::{self, RunReport};
 pub use encamp_engine::sweep::{Swept, Unreached};
-pub use encamp_engine::{Change, Inspection, Keep, Preview, Prospect, RunOptions, Shared, Synced, Touched, UpReport};
+pub use encamp_engine::{
+    Change, Inspection, Keep, Moved, Preview, Prospect, RunOptions, Shared, Synced, Touched, UpReport, Usual,
+};
 
 #[cfg(feature = "failpoints")]
 pub use encamp_engine::failpoint;

@@ -37,7 +37,7 @@ pub use args::change::{
 };
 pub use args::inside::{CopyIn, CopyOut, Dial, Exec, Listen, Logs, Signal, Size};
 pub use args::read::{
-    Candidate, Check, Cost, Coverage, Finding, Found, Level, List, Listing, Needs, Resolve, ScopeItem,
+    Candidate, Check, Cost, Coverage, Finding, Found, Level, List, Listing, Needs, Pin, Resolve, ScopeItem,
 };
 pub use capabilities::{Capabilities, ExitDetail, Keeps, Limits, LogDetail, Network, SelfExpiry, Settle};
 pub use cx::{Cx, EventSink, Progress, Secrets};

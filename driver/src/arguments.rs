@@ -70,7 +70,7 @@ pub(crate) enum Verb {
     /// List environments
     Ls,
     /// Show an environment: machines, addresses, outputs
-    Show(OfEnvironment),
+    Show(Show),
     /// Run a command in a machine
     Exec(Exec),
     /// Open a shell in a machine
@@ -210,6 +210,15 @@ pub(crate) struct OfEnvironment {
     /// The environment [default: the one that came from this folder's encamp.toml]
     #[arg(short = 'e', long = "environment", value_name = "NAME", add = ArgValueCompleter::new(completion::environments))]
     pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Look at the machines as well, for 2s at most: who is gone, who ended, which services died
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
 }
 
 #[derive(Debug, Args)]

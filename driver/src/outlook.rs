@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use encamp::events::Status;
 use encamp::plan::{Action, Plan, Reason, Step};
-use encamp::{Change, Preview, Prospect, Shared};
+use encamp::{Change, Moved, Preview, Prospect, Shared, Usual};
 
 use crate::board::brief;
 use crate::{clean, moment, words};
@@ -59,17 +59,43 @@ pub(crate) fn lines(preview: &Preview) -> Vec<String> {
         .plan
         .steps
         .iter()
-        .filter(|step| step.action == Action::Keep)
+        .filter(|step| step.action == Action::Keep && step.reason != Reason::Stopped)
         .map(|step| step.machine.as_str())
         .collect();
+    let stopped = preview.plan.steps.iter().filter(|step| step.reason == Reason::Stopped);
+    let stopped: Vec<&str> = stopped.map(|step| step.machine.as_str()).collect();
     if !kept.is_empty() {
-        let more = match kept.len().saturating_sub(LISTED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        lines.push(format!("  = {}{more}", kept[..kept.len().min(LISTED)].join(", ")));
+        lines.push(format!("  = {}", listed(&kept)));
+    }
+    if !stopped.is_empty() {
+        lines.push(format!("  = {}   stopped on purpose, and left so", listed(&stopped)));
     }
     lines
+}
+
+/// A line for each name that means something else than when the machines that stay were made; `of` is what a command
+/// needs to find the environment.
+pub(crate) fn notes(preview: &Preview, of: &str) -> Vec<String> {
+    preview.moved.iter().map(|moved| note(moved, of)).collect()
+}
+
+fn note(moved: &Moved, of: &str) -> String {
+    let machines: Vec<&str> = moved.machines.iter().map(String::as_str).collect();
+    format!(
+        "note: {}   {} has moved since (kept; `encamp down {}{of}`, then up, takes what it is now)",
+        listed(&machines),
+        clean::line(&moved.what),
+        machines.join(" "),
+    )
+}
+
+/// `about 21s (median of the last 5)`.
+pub(crate) fn usual(preview: &Preview) -> Option<String> {
+    let Usual { millis, of, .. } = preview.usual?;
+    Some(format!(
+        "about {} (median of the last {of})",
+        moment::took_millis(millis)
+    ))
 }
 
 /// What it costs an hour, by currency.
@@ -114,6 +140,15 @@ fn row(step: &Step, prospect: Option<&Prospect>) -> (Vec<String>, Option<String>
     (cells, group.map(ToString::to_string))
 }
 
+/// `db, cache`, `w-0, w-1, … and 988 more`.
+fn listed(names: &[&str]) -> String {
+    let more = match names.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", names[..names.len().min(LISTED)].join(", "))
+}
+
 /// Names and instances stand below each other; so does what follows them, for what comes and for what changes apart.
 fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let heads: Vec<Vec<String>> = rows
@@ -152,11 +187,7 @@ fn summary(prospect: &Prospect) -> Vec<String> {
     let mut cells: Vec<String> = prospect.summary.iter().map(|(_, value)| clean::line(value)).collect();
     if !prospect.after.is_empty() {
         let after: Vec<&str> = prospect.after.iter().map(encamp::Name::as_str).collect();
-        let more = match after.len().saturating_sub(LISTED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        cells.push(format!("after {}{more}", after[..after.len().min(LISTED)].join(", ")));
+        cells.push(format!("after {}", listed(&after)));
     }
     cells
 }
@@ -205,7 +236,7 @@ fn shared(item: &Shared) -> Vec<String> {
 /// Why, in a few words; of a description what has changed of it.
 fn reason(reason: &Reason, changes: &[Change]) -> String {
     match reason {
-        Reason::New | Reason::AsDescribed => String::new(),
+        Reason::New | Reason::AsDescribed | Reason::Stopped => String::new(),
         Reason::NotFinished => "an earlier command did not finish it".into(),
         Reason::Changed { place } => {
             let what = if changes.is_empty() {

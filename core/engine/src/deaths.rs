@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use encamp_core::{Error, ErrorKind, InstanceName, List, Phase, Site, Verb};
 use encamp_file::spec::Environment;
+use futures_util::StreamExt;
 
 use crate::inside::Inside;
 use crate::journal::IntentRow;
 use crate::ready;
 use crate::session::Session;
+use crate::setup::{DeadService, dead_services};
+
+/// Machines that are looked into at the same time.
+const LOOKS: usize = 16;
 
 /// One look at machines, by one listing of each site: those that are not meant to end and have. A listing that fails or
 /// is incomplete says nothing.
@@ -33,6 +38,31 @@ pub(crate) async fn look<'a>(
         found.extend(dead(session, site, instance, rows.values().copied()).await);
     }
     found
+}
+
+/// Says which services of machines that stand have ended by themselves, and not well. One look: what cannot be asked says
+/// nothing.
+pub(crate) async fn tell_dead_services(session: &Session, rows: &[&IntentRow]) {
+    let looking: Vec<_> = rows.iter().map(|row| dead_of(session, row)).collect();
+    let mut looking = futures_util::stream::iter(looking).buffered(LOOKS);
+    while let Some((machine, dead)) = looking.next().await {
+        for DeadService { service, code } in dead {
+            let text = format!("warning: {machine}/{service} died: exited {code} (encamp logs {machine}/{service})");
+            session.events.note(text).await;
+        }
+    }
+}
+
+async fn dead_of(session: &Session, row: &IntentRow) -> (String, Vec<DeadService>) {
+    let looking = async {
+        let provider = session.camp.provider_of(row).await?;
+        dead_services(&Inside::new(session, provider, row), row, session.camp.policy.check).await
+    };
+    let dead = looking.await.unwrap_or_else(|error| {
+        tracing::debug!(machine = row.object, %error, "its services cannot be looked at");
+        Vec::new()
+    });
+    (row.object.clone(), dead)
 }
 
 async fn dead(

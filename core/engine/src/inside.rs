@@ -48,12 +48,17 @@ impl Said {
 
 impl Inside {
     pub(crate) fn new(session: &Session, provider: Arc<dyn Provider>, row: &IntentRow) -> Self {
+        Self::of(&session.row.name, session.camp.policy.check, provider, row)
+    }
+
+    /// For whoever only looks, and holds no environment.
+    pub(crate) fn of(environment: &str, check: Duration, provider: Arc<dyn Provider>, row: &IntentRow) -> Self {
         Self {
             provider,
             target: Target::new(row.stamp.clone(), row.site.clone(), row.id.clone()),
             machine: row.object.clone(),
-            environment: session.row.name.clone(),
-            check: session.camp.policy.check,
+            environment: environment.to_owned(),
+            check,
         }
     }
 

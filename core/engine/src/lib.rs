@@ -36,7 +36,7 @@ pub mod sweep;
 pub mod tenure;
 mod verbs;
 
-pub use verbs::preview::{Change, Preview, Prospect, Shared};
+pub use verbs::preview::{Change, Moved, Preview, Prospect, Shared, Usual};
 pub use verbs::run::{Inspection, Keep, RunOptions};
 pub use verbs::sync::Synced;
 pub use verbs::touch::Touched;

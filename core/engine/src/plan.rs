@@ -82,6 +82,8 @@ pub enum Reason {
     Dying,
     /// Everything is as described.
     AsDescribed,
+    /// The same, and somebody stopped it on purpose: it is left so.
+    Stopped,
 }
 
 /// One machine's part of the plan.
@@ -108,6 +110,12 @@ impl Plan {
     /// How many steps are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.steps.iter().filter(|step| step.action == action).count()
+    }
+
+    /// How many machines come anew; none where that is none.
+    pub fn makes(&self) -> Option<u32> {
+        let made = self.count(Action::Create) + self.count(Action::Replace);
+        u32::try_from(made).ok().filter(|made| *made > 0)
     }
 
     /// Whether everything stays as it is.
@@ -207,6 +215,7 @@ fn judge(wish: &Wish, row: &IntentRow, sight: Option<Sight>) -> (Action, Reason)
         (IntentState::Planned | IntentState::Sent | IntentState::Unknown, _) => (Action::Continue, Reason::NotFinished),
         (_, Some(Sight::Absent)) => (Action::Replace, Reason::Vanished),
         (_, Some(Sight::Ended)) if !wish.ends && !row.stopped => (Action::Replace, Reason::Ended),
+        (IntentState::Ready, _) if row.stopped => (Action::Keep, Reason::Stopped),
         (IntentState::Ready, _) => (Action::Keep, Reason::AsDescribed),
         _ => (Action::Continue, Reason::NotFinished),
     }
@@ -243,6 +252,8 @@ mod tests {
             data: Value::Null,
             stopped: false,
             set_up: crate::journal::SetUp::default(),
+            parts: std::collections::BTreeMap::new(),
+            services: std::collections::BTreeMap::new(),
         }
     }
 
@@ -354,7 +365,10 @@ mod tests {
             stopped: true,
             ..row("web", IntentState::Ready)
         };
-        assert_eq!(check(&wish("web"), stopped, Some(Sight::Ended)).0, Action::Keep);
+        assert_eq!(
+            check(&wish("web"), stopped, Some(Sight::Ended)),
+            (Action::Keep, Reason::Stopped)
+        );
         let job = Wish {
             ends: true,
             ..wish("web")

@@ -344,6 +344,7 @@ async fn recover(
         machines: 0,
         numbers: encamp_file::text::Numbers::new(),
         recovered: true,
+        took: Vec::new(),
     });
     let row = IntentRow {
         environment: object.environment.clone(),
@@ -373,6 +374,8 @@ async fn recover(
         data: encamp_core::Value::Null,
         stopped: false,
         set_up: crate::journal::SetUp::default(),
+        parts: std::collections::BTreeMap::new(),
+        services: std::collections::BTreeMap::new(),
     };
     if let Some(configured) = camp.providers.instance(&of.instance) {
         let site = SiteRow {

@@ -46,6 +46,43 @@ pub fn spec_hash(machine: &Machine, kind: &KindName) -> String {
     hex(&Sha256::digest(text.as_bytes())[..8])
 }
 
+/// The parts of [`spec_hash`] that a request to a provider does not hold, each by what people call it, with a hash of its
+/// own: steps of the set-up and services with the files that they name, secrets by their source, and what a kind's table
+/// names.
+pub fn spec_parts(machine: &Machine, kind: &KindName) -> BTreeMap<String, String> {
+    let mut parts: Vec<(String, Json)> = Vec::new();
+    for it in &machine.setup {
+        parts.push((format!("setup: {}", it.action), step(it, machine)));
+    }
+    for it in &machine.services {
+        parts.push((format!("service {}", it.name), service(it)));
+    }
+    for (name, it) in &machine.secrets {
+        parts.push((format!("secret {name}"), text(it)));
+    }
+    for (pointer, hash) in machine.table_contents.get(kind).into_iter().flatten() {
+        let key = pointer.trim_start_matches('/').replace('/', ".");
+        let named = machine
+            .tables
+            .get(kind)
+            .and_then(|tree| tree.as_skeleton().pointer(pointer));
+        let named = named.and_then(Json::as_str).map(|named| format!(" {named}"));
+        parts.push((format!("what is in {key}{}", named.unwrap_or_default()), json!(hash)));
+    }
+    let mut hashes = BTreeMap::new();
+    for (name, part) in parts {
+        let mut text = String::new();
+        canonical(&part, &mut text);
+        let hash = hex(&Sha256::digest(text.as_bytes())[..8]);
+        // Two that are called alike are told as one.
+        hashes
+            .entry(name)
+            .and_modify(|known: &mut String| known.push_str(&hash))
+            .or_insert(hash);
+    }
+    hashes
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string cannot fail.

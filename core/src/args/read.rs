@@ -169,6 +169,26 @@ impl ScopeItem {
     }
 }
 
+/// A name of a table that `resolve` looked up, and that may mean something else tomorrow: a tag, an alias, a glob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Pin {
+    /// As people call it: `image shop/web:1.4`.
+    pub name: String,
+    /// Where in the candidate's body what it means stands, as a JSON pointer.
+    pub at: String,
+}
+
+impl Pin {
+    /// A name, and where its meaning stands.
+    pub fn new(name: impl Into<String>, at: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            at: at.into(),
+        }
+    }
+}
+
 /// One way to make a machine of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -186,10 +206,14 @@ pub struct Candidate {
     /// What it costs.
     #[serde(default)]
     pub cost_per_hour: Option<Cost>,
+    /// The names in it whose meaning moves. A machine that stays keeps what they meant when it was made, and a plan notes
+    /// where they mean something else now.
+    #[serde(default)]
+    pub pins: Vec<Pin>,
 }
 
 impl Candidate {
-    /// A candidate without scope, summary or cost.
+    /// A candidate without scope, summary, cost or pins.
     pub fn new(site: Site, body: Value) -> Self {
         Self {
             site,
@@ -197,6 +221,7 @@ impl Candidate {
             scope: Vec::new(),
             summary: Vec::new(),
             cost_per_hour: None,
+            pins: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use encamp::plan::Action;
 use serde_json::json;
 
+use super::up::of;
 use crate::arguments::OfFile;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -34,6 +35,9 @@ pub(super) async fn plan(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     for line in outlook::lines(&preview) {
         output::result(&line);
     }
+    for note in outlook::notes(&preview, &of(cx, args, &preview.environment)) {
+        output::result(&note);
+    }
     let now = if preview.is_new {
         "nothing was started".to_owned()
     } else {
@@ -46,6 +50,7 @@ pub(super) async fn plan(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
         format!("{} to change", count(Action::Replace) + count(Action::Continue)),
         format!("{} to destroy", count(Action::Destroy)),
     ];
+    parts.extend(outlook::usual(&preview));
     parts.extend(outlook::cost(&preview));
     if exit != Exit::Well {
         parts.push("not everything could be asked".into());

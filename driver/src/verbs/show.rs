@@ -1,35 +1,49 @@
-//! `encamp show`: one environment, from the store alone.
+//! `encamp show`: one environment, from the store alone; with `--live` its machines are looked at as well.
 
-use encamp::{Environment, Machine, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use encamp::{Environment, Error, Looked, Machine, Phase, Value};
 use serde_json::json;
 
 use super::ls::{ends, summary_json};
-use crate::arguments::OfEnvironment;
+use crate::arguments::Show;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, error_json};
 use crate::{clean, output, place, words};
 
-pub(super) async fn show(cx: &Context, args: &OfEnvironment) -> Result<Exit, Failure> {
-    let environment = place::environment(cx, args).await?;
+/// How long a look at a machine may take.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a look at each machine showed.
+type Looks = BTreeMap<String, Result<Looked, Error>>;
+
+pub(super) async fn show(cx: &Context, args: &Show) -> Result<Exit, Failure> {
+    let environment = place::environment(cx, &args.of).await?;
+    let looks = if args.live {
+        environment.look(LOOK).await?
+    } else {
+        Looks::new()
+    };
     if cx.json {
         output::json(
-            &json!({ "environment": summary_json(environment.summary()), "outputs": environment.outputs(), "machines": machines_json(&environment), "shared": shared_json(&environment) }),
+            &json!({ "environment": summary_json(environment.summary()), "outputs": environment.outputs(), "machines": machines_json(&environment, &looks), "shared": shared_json(&environment) }),
         );
         return Ok(Exit::Well);
     }
     output::result(&head(cx, &environment));
-    let rows: Vec<Vec<String>> = environment.machines().map(|machine| row(&machine)).collect();
+    let held = environment.summary().holder.is_some();
+    let rows: Vec<Vec<String>> = environment
+        .machines()
+        .map(|machine| row(&machine, held, &looks))
+        .collect();
     for line in words::table(&rows) {
         output::result(&format!("  {line}"));
     }
     for machine in environment.machines() {
-        if let Some(failure) = machine.failure() {
-            output::result(&format!(
-                "Failed  {}: {}",
-                machine.name(),
-                clean::short_ids(&clean::line(failure))
-            ));
+        for line in about(&machine, held, looks.get(machine.name())) {
+            output::result(&line);
         }
     }
     let shared: Vec<&str> = environment.items().map(|(name, ..)| name).collect();
@@ -60,7 +74,43 @@ fn head(cx: &Context, environment: &Environment) -> String {
     parts.join(" · ")
 }
 
-fn row(machine: &Machine) -> Vec<String> {
+/// What there is to say of a machine beyond its line.
+fn about(machine: &Machine, held: bool, look: Option<&Result<Looked, Error>>) -> Vec<String> {
+    let name = machine.name();
+    let mut lines = Vec::new();
+    if let Some(failure) = machine.failure() {
+        lines.push(format!("Failed  {name}: {}", clean::short_ids(&clean::line(failure))));
+    }
+    match look {
+        Some(Ok(looked)) => {
+            match (&looked.phase, status(machine, held)) {
+                (Phase::Gone, word) if word != "destroying" => {
+                    lines.push(format!(
+                        "Gone    {name}: removed by another hand; `encamp up` makes it anew"
+                    ));
+                }
+                (Phase::Exited(exit), "ready") => lines.push(format!("Ended   {name}: its process {exit}")),
+                (Phase::Paused, _) => lines.push(format!("Paused  {name}: its processes stand still")),
+                _ => {}
+            }
+            let dead = looked.dead.iter().map(|dead| {
+                let service = format!("{name}/{}", dead.service);
+                format!("Died    {service}: exited {} (encamp logs {service})", dead.code)
+            });
+            lines.extend(dead);
+        }
+        Some(Err(error)) => lines.push(format!("Unseen  {name}: {}", clean::line(&error.to_string()))),
+        None => {}
+    }
+    if status(machine, held) == "unfinished" {
+        lines.push(format!(
+            "Unfinished  {name}: its command ended before it was ready; `encamp up` goes on"
+        ));
+    }
+    lines
+}
+
+fn row(machine: &Machine, held: bool, looks: &Looks) -> Vec<String> {
     let address = machine
         .addrs()
         .first()
@@ -73,22 +123,41 @@ fn row(machine: &Machine) -> Vec<String> {
     let carrier = format!("{} {id}", machine.instance()).trim_end().to_owned();
     vec![
         machine.name().to_owned(),
-        status(machine).to_owned(),
+        now(machine, held, looks).to_owned(),
         carrier,
         address,
         ports(machine).join("   "),
     ]
 }
 
+/// The status word, of the look where there was one.
+fn now(machine: &Machine, held: bool, looks: &Looks) -> &'static str {
+    let recorded = status(machine, held);
+    match looks.get(machine.name()) {
+        Some(Ok(Looked { phase: Phase::Gone, .. })) => "gone",
+        // Whether it was meant to end stands in its description, so this accuses nobody.
+        Some(Ok(Looked {
+            phase: Phase::Exited(_),
+            ..
+        })) if recorded == "ready" => "ended",
+        Some(Ok(Looked {
+            phase: Phase::Stopped, ..
+        })) if recorded == "ready" => "stopped",
+        _ => recorded,
+    }
+}
+
 /// The status word for what the journal says.
-fn status(machine: &Machine) -> &'static str {
+fn status(machine: &Machine, held: bool) -> &'static str {
     match machine.state() {
         _ if machine.failure().is_some() => "failed",
         // Not one of the words that work on a machine goes through: somebody stopped it on purpose.
         "ready" | "seen" if machine.is_stopped() => "stopped",
         "ready" => "ready",
-        "seen" => "waiting",
         "dying" => "destroying",
+        // Nobody is at work on it.
+        _ if !held => "unfinished",
+        "seen" => "waiting",
         _ => "creating",
     }
 }
@@ -106,19 +175,26 @@ fn ports(machine: &Machine) -> Vec<String> {
     ports.collect()
 }
 
-fn machines_json(environment: &Environment) -> Vec<Value> {
+fn machines_json(environment: &Environment, looks: &Looks) -> Vec<Value> {
+    let held = environment.summary().holder.is_some();
     let machines = environment.machines().map(|machine| {
-        json!({
+        let mut value = json!({
             "name": machine.name(),
             "instance": machine.instance(),
-            "status": status(&machine),
+            "status": now(&machine, held, looks),
             "failure": machine.failure(),
             "id": machine.id(),
             "key": machine.key(),
             "addrs": machine.addrs(),
             "declared_ports": machine.declared_ports(),
             "ports": machine.ports(),
-        })
+        });
+        match looks.get(machine.name()) {
+            Some(Ok(looked)) => value["live"] = json!(looked),
+            Some(Err(error)) => value["live"] = json!({ "error": error_json(error) }),
+            None => {}
+        }
+        value
     });
     machines.collect()
 }

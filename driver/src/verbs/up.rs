@@ -39,17 +39,24 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     if follow.interrupted() > 0 {
         return give_up(up, "interrupted").await.map(|()| Exit::Interrupted);
     }
-    if !up.is_new() && !up.plan().is_empty() && !cx.json {
+    if !up.is_new() {
         // What providers cannot say now is said when it is done.
         let showing = follow.until(up.preview(), |_, _| ControlFlow::Break(()));
         let Some(preview) = showing.await.transpose()? else {
             return give_up(up, "interrupted").await.map(|()| Exit::Interrupted);
         };
-        output::tell(&outlook::headline(&preview, ttl));
-        for line in outlook::lines(&preview) {
-            output::tell(&line);
+        if !up.plan().is_empty() && !cx.json {
+            let usual = outlook::usual(&preview).map(|usual| format!(" · {usual}"));
+            let headline = outlook::headline(&preview, ttl);
+            output::tell(&format!("{headline}{}", usual.unwrap_or_default()));
+            for line in outlook::lines(&preview) {
+                output::tell(&line);
+            }
+            follow.shown.plan_is_shown();
         }
-        follow.shown.plan_is_shown();
+        for note in outlook::notes(&preview, &of(cx, args, up.environment())) {
+            follow.shown.say(&note);
+        }
     }
     let lost = up.plan().count(Action::Replace) + up.plan().count(Action::Destroy);
     if lost > 0 {
@@ -167,7 +174,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
                 .map(|(name, value)| format!("{name} {}", clean::line(value))),
         );
         parts.push(lease(report.ends, report.ends_by_itself, Some(&report.survival)));
-        parts.push(format!("encamp down{} ends it now", of(cx, args, report)));
+        parts.push(format!("encamp down{} ends it now", of(cx, args, &report.environment)));
         output::result(&parts.join(" · "));
         return exit;
     }
@@ -181,7 +188,10 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     }
     if report.interrupted {
         let then = if report.exists {
-            format!("`{command}` goes on, `encamp down{}` ends it", of(cx, args, report))
+            format!(
+                "`{command}` goes on, `encamp down{}` ends it",
+                of(cx, args, &report.environment)
+            )
         } else {
             format!("`{command}` begins again")
         };
@@ -203,7 +213,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     let then = if report.exists {
         format!(
             "`{command}` goes on from here, `encamp down{}` ends it",
-            of(cx, args, report)
+            of(cx, args, &report.environment)
         )
     } else {
         format!("nothing exists, `{command}` tries again")
@@ -213,11 +223,11 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
 }
 
 /// ` -e NAME` where the folder alone does not name the environment.
-fn of(cx: &Context, args: &OfFile, report: &UpReport) -> String {
+pub(super) fn of(cx: &Context, args: &OfFile, environment: &str) -> String {
     let name = args
         .file
         .as_ref()
-        .map(|_| format!(" -e {}", report.environment))
+        .map(|_| format!(" -e {environment}"))
         .unwrap_or_default();
     format!("{name}{}", cx.state_flag())
 }

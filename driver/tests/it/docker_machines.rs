@@ -153,3 +153,29 @@ fn a_start_that_does_not_get_ready_says_why() {
         "{planned}"
     );
 }
+
+#[test]
+fn what_another_hand_removed_is_seen_by_a_look() {
+    let bed = Bed::with_docker();
+    bed.write("encamp.toml", &pair("true"));
+    bed.encamp(&["up"]).exits(0);
+    let shown = bed.encamp(&["show", "--json"]).exits(0).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let machines = shown["machines"].as_array().unwrap();
+    let web = machines.iter().find(|machine| machine["name"] == "web").unwrap();
+    let removed = std::process::Command::new("docker")
+        .args(["rm", "--force", web["key"].as_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(removed.status.success(), "{removed:?}");
+    let stored = bed.encamp(&["show"]).exits(0).stdout;
+    assert!(stored.contains("  web      ready   docker "), "{stored}");
+    let seen = bed.encamp(&["show", "--live"]).exits(0).stdout;
+    for line in [
+        "  web      gone    docker ",
+        "  client   ready   docker ",
+        "Gone    web: removed by another hand; `encamp up` makes it anew\n",
+    ] {
+        assert!(seen.contains(line), "{line}: {seen}");
+    }
+}

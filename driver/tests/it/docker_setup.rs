@@ -95,6 +95,8 @@ fn a_set_up_that_was_cut_off_makes_the_machine_anew() {
     assert_eq!(up.output().unwrap().status.signal(), Some(9));
     let planned = bed.encamp(&["plan"]).exits(0).stdout;
     assert!(planned.contains("its set-up was cut off"), "{planned}");
+    let shown = bed.encamp(&["show"]).exits(0).stdout;
+    assert!(shown.contains("  web   unfinished   docker "), "{shown}");
     bed.encamp(&["up", "--yes"]).exits(0);
     assert_eq!(
         bed.encamp(&["exec", "web", "--", "cat", "/done"]).exits(0).stdout,
@@ -133,6 +135,43 @@ fn a_service_is_supervised_and_its_words_are_kept() {
         unknown.code != 0 && unknown.stderr.contains("no service called `nothing`"),
         "{unknown}"
     );
+    bed.encamp(&["down"]).exits(0);
+    bed.nothing_is_left();
+}
+
+#[test]
+fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
+    let bed = Bed::with_docker();
+    let tidy = "trap 'echo tidied >/kept/x; exit 0' TERM; while :; do sleep 0.1; done";
+    let keys = format!(
+        "services.tidy = {{ run = \"{tidy}\" }}\nservices.frail = {{ run = \"exit 3\" }}\n\
+         services.done = {{ run = \"true\" }}\n\
+         docker.volumes = [{{ name = \"kept\", path = \"/kept\", shared = true }}]\n\
+         ready = [{{ run = \"sleep 0.5\" }}]"
+    );
+    let reader = machine(
+        "reader",
+        "docker.volumes = [{ name = \"kept\", path = \"/kept\", shared = true }]",
+    );
+    bed.write("encamp.toml", &format!("{HEAD}{}{reader}", machine("web", &keys)));
+    let ran = bed.encamp(&["up"]).exits(0);
+    assert!(
+        ran.stderr
+            .contains("warning: web/frail died: exited 3 (encamp logs web/frail)\n"),
+        "{ran}"
+    );
+    assert!(!ran.stderr.contains("web/done died"), "{ran}");
+    let shown = bed.encamp(&["show", "--live"]).exits(0);
+    let died = "Died    web/frail: exited 3 (encamp logs web/frail)\n";
+    assert!(shown.stdout.contains(died), "{shown}");
+    let kept = || bed.encamp(&["exec", "reader", "--", "cat", "/kept/x"]);
+    assert_ne!(kept().code, 0);
+    bed.encamp(&["stop", "web", "--grace", "2s"]).exits(0);
+    assert_eq!(kept().exits(0).stdout, "tidied\n");
+    bed.encamp(&["exec", "reader", "--", "rm", "/kept/x"]).exits(0);
+    bed.encamp(&["start", "web"]).exits(0);
+    bed.encamp(&["down", "web", "--yes"]).exits(0);
+    assert_eq!(kept().exits(0).stdout, "tidied\n");
     bed.encamp(&["down"]).exits(0);
     bed.nothing_is_left();
 }

@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use encamp_core::{
     BoxRead, Class, CopyIn, CopyOut, Cx, Dial, Duplex, Env, Error, ErrorKind, Exec, InstanceName, Logs, Observed,
-    Process, Provider, Result, Size, Target, Time,
+    Phase, Process, Provider, Result, Size, Target, Time,
 };
+
+use futures_util::StreamExt;
 
 use super::encamp::Summary;
 use super::runtime::Engine;
 use crate::camp::Camp;
+use crate::inside::Inside;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState};
 use crate::secrets::Redactor;
-use crate::setup;
+use crate::setup::{self, DeadService};
 
 /// A living environment, as the store knew it when this was made.
 #[derive(Debug, Clone)]
@@ -119,6 +123,18 @@ impl Environment {
         Ok(members.into_iter().map(|row| self.wrap(row)).collect())
     }
 
+    /// Looks at its machines as they are now, each for so long at most; those that were never sent are left out.
+    pub async fn look(&self, within: Duration) -> Result<BTreeMap<String, Result<Looked>>> {
+        let (camp, environment) = (Arc::clone(&self.camp), self.row.name.clone());
+        let rows: Vec<IntentRow> = self.machines.values().filter(|row| row.id.is_some()).cloned().collect();
+        let looking = async move {
+            let looks: Vec<_> = rows.iter().map(|row| look(&camp, &environment, row, within)).collect();
+            let looks = futures_util::stream::iter(looks).buffer_unordered(LOOKS);
+            Ok(looks.collect::<BTreeMap<_, _>>().await)
+        };
+        self.engine.run(looking).await
+    }
+
     fn wrap(&self, row: &IntentRow) -> Machine {
         Machine {
             engine: self.engine.clone(),
@@ -127,6 +143,43 @@ impl Environment {
             row: row.clone(),
         }
     }
+}
+
+/// Machines that are looked at at the same time.
+const LOOKS: usize = 16;
+
+/// What a look at a machine showed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Looked {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Its services that ended by themselves, and not well.
+    pub dead: Vec<DeadService>,
+}
+
+async fn look(camp: &Camp, environment: &str, row: &IntentRow, within: Duration) -> (String, Result<Looked>) {
+    let looking = async {
+        let provider = camp.provider_of(row).await?;
+        let inside = Inside::of(environment, within, provider, row);
+        let phase = inside.look().await?.phase;
+        let dead = match phase {
+            // Whether the machine is there is worth telling where its services cannot be asked.
+            Phase::Running => setup::dead_services(&inside, row, within).await.unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        Ok(Looked { phase, dead })
+    };
+    let looked = tokio::time::timeout(within, looking).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("no answer within {within:?}"),
+        ))
+    });
+    (
+        row.object.clone(),
+        looked.map_err(|error| error.of_machine(&row.object).of_environment(environment)),
+    )
 }
 
 /// The groups of a machine, from the request that it was made of.

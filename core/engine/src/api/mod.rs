@@ -11,6 +11,8 @@ mod up;
 pub use builder::Builder;
 pub use copy::Copied;
 pub use encamp::{Checked, Encamp, Summary};
-pub use environment::{Command, Environment, Machine};
+pub use environment::{Command, Environment, Looked, Machine};
 pub use keep::keep;
+
+pub use crate::setup::DeadService;
 pub use up::Up;

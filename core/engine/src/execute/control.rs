@@ -11,7 +11,7 @@ use crate::inside::Inside;
 use crate::journal::{IntentRow, Op};
 use crate::ready::{self, Judged};
 use crate::session::{Change, Session};
-use crate::setup::SettingUp;
+use crate::setup::{SettingUp, end_services};
 
 /// One machine that is there, under a session.
 pub(crate) struct Controlled<'a> {
@@ -43,6 +43,8 @@ impl Controlled<'_> {
         let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
         // Before it is sent: whoever sees the machine down has to know that this was meant.
         self.touch(Some(true)).await?;
+        let inside = Inside::new(self.session, Arc::clone(&self.provider), self.row);
+        end_services(&inside, self.row, grace).await;
         let within = self.session.camp.policy.change + grace;
         let (provider, stop) = (Arc::clone(&self.provider), Stop::new(self.target(), grace));
         let answer = self

@@ -21,7 +21,10 @@ use crate::machine::{Effect, Event, State, transition};
 use crate::ready::{self, Judged};
 use crate::session::{Change, Session};
 use crate::settle::{self, Settled};
-use crate::setup::SettingUp;
+use crate::setup::{SettingUp, end_services};
+
+/// How long services have to end before their machine goes.
+const SERVICES_END: Duration = Duration::from_secs(3);
 
 /// Where an object is to be brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -445,6 +448,10 @@ impl<'a> Life<'a> {
     async fn send_destroy(&mut self) -> Result<Event> {
         if self.sends == 0 {
             self.tell(Status::Destroying, "").await;
+            // Killed with their machine, they could end nothing well.
+            let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
+            let grace = SERVICES_END.min(self.deadline.saturating_duration_since(now()));
+            end_services(&inside, &self.row, grace).await;
         }
         self.sends += 1;
         let _turn = self.session.turn(&self.row.instance, &*self.provider).await;

@@ -88,7 +88,13 @@ impl Raising<'_> {
         request.expires =
             (provider.capabilities().self_expiry != SelfExpiry::None).then_some(self.session.row.lease.ends);
         let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
-        self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)
+        let mut row = self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)?;
+        row.parts = machine.spec_parts(kind);
+        let services = machine.services.iter();
+        row.services = services
+            .map(|service| (service.name.to_string(), service.user.clone()))
+            .collect();
+        Ok(row)
     }
 
     #[expect(clippy::too_many_arguments, reason = "it only puts a row together, each part named")]
@@ -128,6 +134,8 @@ impl Raising<'_> {
             data: encamp_core::Value::Null,
             stopped: false,
             set_up: crate::journal::SetUp::default(),
+            parts: std::collections::BTreeMap::new(),
+            services: std::collections::BTreeMap::new(),
         })
     }
 }

@@ -77,6 +77,14 @@ impl Raising<'_> {
             }
             raised.errors.push(error);
         }
+        let ready = raised.machines.iter().filter(|machine| machine.ready);
+        let ready: BTreeSet<&str> = ready.map(|machine| machine.name.as_str()).collect();
+        let standing = raised
+            .rows
+            .values()
+            .filter(|row| !row.stopped && ready.contains(row.object.as_str()));
+        let standing: Vec<&IntentRow> = standing.filter(|row| !row.services.is_empty()).collect();
+        deaths::tell_dead_services(self.session, &standing).await;
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ pub use memory::Memory;
 pub use op::{Answer, Op, Refusal};
 pub use rows::{
     ControllerFile, EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, IntentState, Purpose, SetUp, SightingRow,
-    SiteRow, Wanted,
+    SiteRow, Took, Wanted,
 };
 pub use rules::apply;
 pub use sqlite::Sqlite;

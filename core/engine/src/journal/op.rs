@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use encamp_core::{Addr, EnvId, Published, Site, Value};
 use encamp_file::text::Numbers;
 
-use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow};
+use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow, Took};
 use crate::clock::Lease;
 
 /// One operation: one transaction, or part of one.
@@ -43,6 +43,8 @@ pub enum Op {
         machines: u32,
         /// Where it came from.
         file: Option<String>,
+        /// How long it took, where machines were made.
+        took: Option<Took>,
     },
     /// Ports are given numbers of this host. Refused where another living environment has one of them.
     Allot {

@@ -79,6 +79,23 @@ pub struct EnvironmentRow {
     /// The store had lost it and a sweep found it.
     #[serde(default)]
     pub recovered: bool,
+    /// How long its machines took to be made, newest last; at most [`Took::KEPT`].
+    #[serde(default)]
+    pub took: Vec<Took>,
+}
+
+/// How long it took until everything was ready, where machines were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Took {
+    /// How many machines were made.
+    pub made: u32,
+    /// How long that took.
+    pub millis: u64,
+}
+
+impl Took {
+    /// So many are kept of an environment, and looked at of a file.
+    pub const KEPT: usize = 14;
 }
 
 /// How far an intent has come.
@@ -176,6 +193,14 @@ pub struct IntentRow {
     /// How far its set-up has come.
     #[serde(default)]
     pub set_up: SetUp,
+    /// Hashes of the parts of its description that are not in the request, by what people call them: so that a plan can
+    /// name what changed.
+    #[serde(default)]
+    pub parts: std::collections::BTreeMap<String, String>,
+    /// The services that run on it, and as whom where that is not the machine's own user: who takes it down has no
+    /// description.
+    #[serde(default)]
+    pub services: std::collections::BTreeMap<String, Option<String>>,
 }
 
 /// How far a machine's set-up has come.

@@ -7,7 +7,7 @@ use encamp_file::text::Numbers;
 
 use super::Tables;
 use super::op::{Answer, Op, Refusal};
-use super::rows::{EnvironmentRow, Epoch, IntentRef, IntentRow, IntentState, Wanted};
+use super::rows::{EnvironmentRow, Epoch, IntentRef, IntentRow, IntentState, Took, Wanted};
 
 /// Applies one operation. The caller commits where this gives anything but an error.
 pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
@@ -42,10 +42,13 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
             outputs,
             machines,
             file,
+            took,
         } => under(tables, epoch, |row| {
             row.outputs.clone_from(outputs);
             row.machines = *machines;
             row.file.clone_from(file);
+            row.took.extend(*took);
+            row.took.drain(..row.took.len().saturating_sub(Took::KEPT));
         }),
         Op::Allot { epoch, numbers } => allot(tables, epoch, numbers),
         Op::Dispose(epoch) => under(tables, epoch, |row| {

@@ -34,6 +34,7 @@ fn environment(id: &str, name: &str) -> EnvironmentRow {
         outputs: std::collections::BTreeMap::new(),
         machines: 1,
         recovered: false,
+        took: Vec::new(),
     }
 }
 
@@ -63,6 +64,8 @@ fn intent(environment: &str, object: &str, generation: u32) -> IntentRow {
         data: Value::Null,
         stopped: false,
         set_up: super::SetUp::default(),
+        parts: std::collections::BTreeMap::new(),
+        services: std::collections::BTreeMap::new(),
     }
 }
 

@@ -83,6 +83,7 @@ mod tests {
             outputs: std::collections::BTreeMap::new(),
             machines: 1,
             numbers: encamp_file::text::Numbers::new(),
+            took: Vec::new(),
             recovered: false,
         }
     }

@@ -382,6 +382,8 @@ async fn the_journal_keeps_no_secret_of_a_failure() {
         data: encamp_core::Value::Null,
         stopped: false,
         set_up: SetUp::default(),
+        parts: std::collections::BTreeMap::new(),
+        services: std::collections::BTreeMap::new(),
     };
     let (epoch, intent) = (session.epoch.clone(), row.reference());
     let files = [("TOKEN".to_owned(), Secret::new(CANARIES[0].to_owned()))].into();

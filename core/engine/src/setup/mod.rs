@@ -17,7 +17,10 @@ use encamp_file::spec::{self, Action, Step};
 use encamp_file::text::{Facts, Viewer};
 
 pub(crate) use act::{Act, Job, act};
-pub(crate) use services::{known as service_known, log as service_log, start as start_services};
+pub use services::Dead as DeadService;
+pub(crate) use services::{
+    dead as dead_services, end as end_services, known as service_known, log as service_log, start as start_services,
+};
 
 use self::place::Place;
 pub(crate) use self::sync::Synced as Trees;

@@ -1,5 +1,6 @@
 //! Services: supervised processes beside a machine's main one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Result};
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::{self, Line};
 use crate::inside::Inside;
+use crate::journal::IntentRow;
 
 /// How long a service may take to be started; not to become ready, which is what `ready` is for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +54,98 @@ for dir in /run/encamp/services /tmp/encamp-services-*; do
 done
 exit 1
 "#;
+
+/// Asks services to end and waits until they have: `SECONDS NAME…`. The supervisor's file goes when it ends; its number
+/// may stay behind as a zombie, where nobody waits for orphans.
+const END: &str = r#"
+left=$(( $1 * 10 )); shift
+files=
+for dir in /run/encamp/services /tmp/encamp-services-*; do
+  for name; do
+    file=$dir/$name.pid
+    [ -f "$file" ] && kill -TERM "$(cat "$file")" 2>/dev/null && files="$files $file"
+  done
+done
+while [ "$left" -gt 0 ]; do
+  there=
+  for file in $files; do [ ! -f "$file" ] || there=1; done
+  [ -n "$there" ] || exit 0
+  if sleep 0.1 2>/dev/null; then left=$((left - 1)); else sleep 1; left=$((left - 10)); fi
+done
+exit 1
+"#;
+
+/// Says which services have ended and do not come again, and with what: `NAME…`.
+const ENDED: &str = r#"
+for dir in /run/encamp/services /tmp/encamp-services-*; do
+  for name; do
+    [ ! -f "$dir/$name.exit" ] || [ -f "$dir/$name.pid" ] || echo "$name $(cat "$dir/$name.exit")"
+  done
+done
+"#;
+
+/// A service that ended by itself, and not well.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Dead {
+    /// Its name.
+    pub service: String,
+    /// The status that it exited with; beyond 128 a signal.
+    pub code: i32,
+}
+
+/// Asks the services of a machine to end before it goes or stops, and gives them `grace`. What does not answer goes with
+/// its machine.
+pub(crate) async fn end(inside: &Inside, row: &IntentRow, grace: Duration) {
+    let seconds = grace.as_secs();
+    if seconds == 0 || row.services.is_empty() || row.stopped || row.id.is_none() {
+        return;
+    }
+    // Only who it runs as, or root, may ask a service to end.
+    let mut by_user: BTreeMap<&Option<String>, Vec<&str>> = BTreeMap::new();
+    for (name, user) in &row.services {
+        by_user.entry(user).or_default().push(name);
+    }
+    let asking = by_user.into_iter().map(|(user, names)| {
+        let head = ["sh", "-c", END, "sh"].map(str::to_owned).into_iter();
+        let argv = head
+            .chain([seconds.to_string()])
+            .chain(names.into_iter().map(str::to_owned));
+        let mut exec = encamp_core::Exec::new(inside.target.clone(), argv);
+        exec.user.clone_from(user);
+        async move {
+            let stop = CancellationToken::new();
+            match inside.run(exec, None, grace + Duration::from_secs(1), &stop).await {
+                Ok(said) if said.exit.success() => {}
+                Ok(said) => {
+                    tracing::debug!(machine = row.object, exit = %said.exit, "its services did not end in time");
+                }
+                Err(error) => tracing::debug!(machine = row.object, %error, "its services could not be asked to end"),
+            }
+        }
+    });
+    futures_util::future::join_all(asking).await;
+}
+
+/// The services of a machine that ended by themselves and not with 0.
+pub(crate) async fn dead(inside: &Inside, row: &IntentRow, within: Duration) -> Result<Vec<Dead>> {
+    if row.services.is_empty() {
+        return Ok(Vec::new());
+    }
+    let head = ["sh", "-c", ENDED, "sh"].map(str::to_owned).into_iter();
+    let exec = encamp_core::Exec::new(inside.target.clone(), head.chain(row.services.keys().cloned()));
+    let said = inside.run(exec, None, within, &CancellationToken::new()).await?;
+    let dead = said.text.lines().filter_map(|line| {
+        let (service, code) = line.split_once(' ')?;
+        let code = code.trim().parse().ok()?;
+        let known = code != 0 && row.services.contains_key(service);
+        known.then(|| Dead {
+            service: service.to_owned(),
+            code,
+        })
+    });
+    Ok(dead.collect())
+}
 
 /// The command that succeeds where a service was ever started.
 pub(crate) fn known(service: &str) -> Vec<String> {

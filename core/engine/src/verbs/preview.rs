@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use super::observe::{Observed, observe, recorded_facts};
 use super::up::find;
-use crate::camp::Camp;
+use crate::camp::{Camp, canonical};
 use crate::clock::Lease;
 use crate::events::Events;
 use crate::execute::{machine_table, rendered, scope_object};
-use crate::journal::{EnvironmentRow, IntentRow, IntentState, Wanted};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Took, Wanted};
 use crate::numbers;
 use crate::plan::{Action, Plan, Reason};
 
@@ -43,8 +43,32 @@ pub struct Preview {
     pub prospects: BTreeMap<String, Prospect>,
     /// What machines share and would be opened.
     pub shared: Vec<Shared>,
+    /// Names whose meaning has moved since machines that stay were made of it.
+    pub moved: Vec<Moved>,
+    /// How long the same took before; none where that is not known often enough.
+    pub usual: Option<Usual>,
     /// What providers could not say.
     pub errors: Vec<Error>,
+}
+
+/// How long making so many machines of the same file usually takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Usual {
+    /// The median.
+    pub millis: u64,
+    /// Of the last so many.
+    pub of: usize,
+}
+
+/// A name that means something else than when these machines were made: they keep what it meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Moved {
+    /// `image shop/web:1.4`.
+    pub what: String,
+    /// Whose.
+    pub machines: Vec<String>,
 }
 
 /// A machine that would be made.
@@ -67,7 +91,7 @@ pub struct Prospect {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Change {
-    /// `image`, `env DATABASE_URL`, `port http`.
+    /// `image`, `env DATABASE_URL`, `port http`, `setup: script install.sh`.
     pub what: String,
     /// Before; none where it was not there, or is no short text.
     pub from: Option<String>,
@@ -95,12 +119,14 @@ pub(crate) async fn preview(camp: &Arc<Camp>, spec: &Environment, events: &Event
     let given = existing.as_ref().map(|row| &row.numbers);
     let spec = given.map_or(Cow::Borrowed(spec), |numbers| numbers::applied(camp, numbers, spec));
     let observed = observe(camp, &spec, rows, events).await?;
+    let usual = usual(camp, &spec, &observed.plan).await?;
     let ends = Lease::of(spec.ttl, &*camp.clock).ends;
     Ok(Preview {
         environment: spec.name.to_string(),
         is_new: existing.is_none(),
         // A lease is never shortened by bringing the same thing up again.
         ends: existing.map_or(ends, |row| row.lease.ends.max(ends)),
+        usual,
         ..foresee(camp, &spec, observed).await
     })
 }
@@ -125,8 +151,11 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
             .filter_map(|machine| Some((machine.name.as_str(), (machine, *steps.get(machine.name.as_str())?))))
             .collect()
     };
-    let (found, mut errors) = resolve_all(camp, spec, coming.values().map(|(machine, _)| *machine)).await;
     let newest = newest(&rows);
+    let firsts = coming
+        .values()
+        .map(|(machine, _)| (*machine, machine.providers.first()));
+    let ((found, mut errors), moved) = tokio::join!(resolve_all(camp, spec, firsts), moved(camp, spec, &plan, &newest));
     let open: BTreeSet<&str> = rows
         .iter()
         .filter(|row| row.class == Class::Scope && row.state == IntentState::Ready)
@@ -143,7 +172,7 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
             group: machine.group.as_ref().map(|(group, _)| group.clone()),
             ..Prospect::default()
         };
-        let candidate = question(camp, spec, machine)
+        let candidate = question(camp, spec, machine, machine.providers.first())
             .ok()
             .and_then(|asked| found.get(&asked.key));
         if let Some(candidate) = candidate {
@@ -153,14 +182,16 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
             shared.extend(items.filter(|item| !open.contains(item.name.as_str())));
         }
         if let (true, Some(row)) = (changed, newest.get(name)) {
-            let env = machine
+            let kind = machine
                 .providers
                 .first()
                 .and_then(|instance| camp.providers.kind_of(instance));
-            let env = env
+            let env = kind
                 .and_then(|kind| rendered(machine, kind, &facts).ok())
                 .map(|rendered| rendered.env);
             prospect.changes = changes(machine, row, candidate.map(|candidate| &candidate.body), env.as_ref());
+            let parts = kind.map(|kind| machine.spec_parts(kind)).unwrap_or_default();
+            prospect.changes.extend(changed_parts(&row.parts, &parts));
         }
         prospects.insert(name.to_owned(), prospect);
     }
@@ -172,8 +203,85 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
         plan,
         prospects,
         shared: shared.into_iter().collect(),
+        moved,
+        usual: None,
         errors,
     }
+}
+
+/// Fewer say nothing about the next.
+const USUAL: usize = 3;
+
+/// The median of what making as many machines as `plan` makes took before, over every environment of the file that the
+/// store still has: those that are disposed of too.
+pub(crate) async fn usual(camp: &Camp, spec: &Environment, plan: &Plan) -> Result<Option<Usual>> {
+    let (Some(file), Some(made)) = (canonical(spec), plan.makes()) else {
+        return Ok(None);
+    };
+    let mut rows = camp.journal.environments().await?;
+    rows.retain(|row| row.file.as_deref() == Some(&*file));
+    rows.sort_by_key(|row| row.created);
+    let took = rows.iter().flat_map(|row| &row.took);
+    Ok(median(
+        took.filter(|took| took.made == made).map(|took| took.millis).collect(),
+    ))
+}
+
+/// Of the newest; they stand last.
+fn median(mut millis: Vec<u64>) -> Option<Usual> {
+    millis.drain(..millis.len().saturating_sub(Took::KEPT));
+    millis.sort_unstable();
+    let of = millis.len();
+    (of >= USUAL).then(|| Usual {
+        millis: millis[of / 2],
+        of,
+    })
+}
+
+/// What machines that stay were made of and what the same names mean now. Only a look: what cannot be asked moves nothing.
+async fn moved(camp: &Arc<Camp>, spec: &Environment, plan: &Plan, newest: &BTreeMap<&str, &IntentRow>) -> Vec<Moved> {
+    let kept: BTreeSet<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Keep)
+        .map(|step| step.machine.as_str())
+        .collect();
+    let kept = spec
+        .machines
+        .iter()
+        .filter(|machine| kept.contains(machine.name.as_str()));
+    let kept: Vec<(&Machine, &IntentRow)> = kept
+        .filter_map(|machine| Some((machine, *newest.get(machine.name.as_str())?)))
+        .collect();
+    let asked = kept.iter().map(|(machine, row)| (*machine, Some(&row.instance)));
+    let (found, _) = resolve_all(camp, spec, asked).await;
+    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (machine, row) in kept {
+        let candidate = question(camp, spec, machine, Some(&row.instance))
+            .ok()
+            .and_then(|asked| found.get(&asked.key))
+            .filter(|candidate| !candidate.pins.is_empty());
+        let (Some(candidate), Ok(before)) = (candidate, serde_json::from_str::<Create>(&row.request)) else {
+            continue;
+        };
+        for pin in &candidate.pins {
+            let (then, now) = (before.body.pointer(&pin.at), candidate.body.pointer(&pin.at));
+            // What is not here now was not looked up.
+            let known = now
+                .filter(|now| !now.is_null())
+                .zip(then.filter(|then| !then.is_null()));
+            if known.is_some_and(|(now, then)| now != then) {
+                moved
+                    .entry(pin.name.clone())
+                    .or_default()
+                    .push(machine.name.to_string());
+            }
+        }
+    }
+    moved
+        .into_iter()
+        .map(|(what, machines)| Moved { what, machines })
+        .collect()
 }
 
 fn share(machine: &Machine, item: &ScopeItem) -> Option<Shared> {
@@ -203,8 +311,8 @@ struct Question {
     key: String,
 }
 
-fn question(camp: &Camp, spec: &Environment, machine: &Machine) -> Result<Question> {
-    let Some(instance) = machine.providers.first() else {
+fn question(camp: &Camp, spec: &Environment, machine: &Machine, instance: Option<&InstanceName>) -> Result<Question> {
+    let Some(instance) = instance else {
         return Err(Error::new(ErrorKind::Invalid, "it names no provider").of_machine(&machine.name));
     };
     let mut resolve = Resolve::new(machine_table(camp, machine, instance)?);
@@ -219,15 +327,15 @@ fn question(camp: &Camp, spec: &Environment, machine: &Machine) -> Result<Questi
 }
 
 /// The first candidate of each question, asked once.
-async fn resolve_all(
+async fn resolve_all<'a>(
     camp: &Arc<Camp>,
     spec: &Environment,
-    machines: impl Iterator<Item = &Machine>,
+    machines: impl Iterator<Item = (&'a Machine, Option<&'a InstanceName>)>,
 ) -> (BTreeMap<String, Candidate>, Vec<Error>) {
     let mut asked: BTreeMap<String, (Question, Vec<Name>)> = BTreeMap::new();
     let mut errors = Vec::new();
-    for machine in machines {
-        match question(camp, spec, machine) {
+    for (machine, instance) in machines {
+        match question(camp, spec, machine, instance) {
             Ok(question) => asked
                 .entry(question.key.clone())
                 .or_insert_with(|| (question, Vec::new()))
@@ -300,6 +408,23 @@ fn changes(machine: &Machine, row: &IntentRow, body: Option<&Value>, env: Option
     changes.map(|(what, (from, to))| Change { what, from, to }).collect()
 }
 
+/// What differs of a description that is not in the request: set-up, services, secrets, and what files hold. A row of
+/// before they were kept says nothing.
+fn changed_parts(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Change> {
+    if before.is_empty() {
+        return Vec::new();
+    }
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    // A hash is nothing to show.
+    let change = |name: &String| Change {
+        what: name.clone(),
+        from: (!after.contains_key(name)).then(String::new),
+        to: (!before.contains_key(name)).then(|| "added".to_owned()),
+    };
+    differ.map(change).collect()
+}
+
 fn shown_port(port: &PortSpec) -> String {
     let publish = match port.publish {
         encamp_core::Publish::Free => String::new(),
@@ -349,6 +474,15 @@ mod tests {
         let mut changes = Changes::new();
         leaves(before, after, "", &mut changes);
         changes.into_iter().map(|(what, (from, to))| (what, from, to)).collect()
+    }
+
+    #[test]
+    fn the_usual_is_the_median_of_enough() {
+        assert_eq!(median(vec![9, 1]), None);
+        assert_eq!(median(vec![9, 1, 5]), Some(Usual { millis: 5, of: 3 }));
+        // The first one is too old to count.
+        let many: Vec<u64> = [1_000_000].into_iter().chain(1..=14).collect();
+        assert_eq!(median(many), Some(Usual { millis: 8, of: 14 }));
     }
 
     #[test]

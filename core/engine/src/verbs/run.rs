@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::observe::observe;
 use super::tidy;
-use super::up::{abandon, describe};
+use super::up::{abandon, describe, made};
 use crate::camp::{Camp, canonical};
 use crate::clock::monotonic_now as now;
 use crate::collect::Results;
@@ -224,8 +224,8 @@ async fn work(
     report.machines.clone_from(&raised.machines);
     report.errors.extend(raised.errors.iter().cloned());
     if raised.ready() {
-        report.outputs = describe(session, spec, &raised).await?;
         let millis = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        report.outputs = describe(session, spec, &raised, made(&observed.plan, millis)).await?;
         report.ready_millis = Some(millis);
         session
             .events

@@ -9,16 +9,16 @@ use encamp_file::text::Viewer;
 use serde::Serialize;
 
 use super::observe::{Observed, observe};
-use super::preview::{Preview, foresee};
+use super::preview::{Preview, foresee, usual};
 use super::tidy;
 use crate::camp::{Camp, canonical};
 use crate::clock::{Lease, monotonic_now as now};
 use crate::events::{Event, Events};
 use crate::execute::{Raised, raise};
-use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
+use crate::journal::{EnvironmentRow, IntentState, Op, Purpose, Took};
 use crate::keeper::Survival;
 use crate::numbers;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan};
 use crate::report::MachineReport;
 use crate::secrets::{Redactor, resolve};
 use crate::session::Session;
@@ -181,10 +181,12 @@ impl Pending {
         };
         let (environment, is_new, ends) = (self.environment().to_owned(), self.new, self.ends());
         async move {
+            let usual = usual(&camp, &spec, &observed.plan).await.ok().flatten();
             Preview {
                 environment,
                 is_new,
                 ends,
+                usual,
                 ..foresee(&camp, &spec, observed).await
             }
         }
@@ -252,8 +254,8 @@ impl Pending {
             .await;
         let mut raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
         raised.facts.secrets = session.secrets.values();
-        let outputs = describe(&session, &spec, &raised).await?;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let outputs = describe(&session, &spec, &raised, made(&observed.plan, millis)).await?;
         if raised.ready() {
             session
                 .events
@@ -289,11 +291,18 @@ impl Pending {
     }
 }
 
+/// What it took to make what a plan makes; nothing where it only goes on with something.
+pub(crate) fn made(plan: &Plan, millis: u64) -> Option<Took> {
+    let made = plan.makes().filter(|_| plan.count(Action::Continue) == 0)?;
+    Some(Took { made, millis })
+}
+
 /// Renders and records the outputs, once everything is ready.
 pub(crate) async fn describe(
     session: &Session,
     spec: &Environment,
     raised: &Raised,
+    took: Option<Took>,
 ) -> Result<BTreeMap<String, String>> {
     let mut outputs = BTreeMap::new();
     if raised.ready() {
@@ -315,6 +324,7 @@ pub(crate) async fn describe(
         outputs: outputs.clone(),
         machines,
         file: canonical(spec),
+        took: took.filter(|_| raised.ready()),
     };
     session.record(op).await?;
     Ok(outputs)

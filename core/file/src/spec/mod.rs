@@ -166,6 +166,12 @@ impl Machine {
     pub fn spec_hash(&self, kind: &KindName) -> String {
         crate::hash::spec_hash(self, kind)
     }
+
+    /// Hashes of the parts of it that a request to a provider does not hold, by what people call them: what differs is what
+    /// has changed.
+    pub fn spec_parts(&self, kind: &KindName) -> BTreeMap<String, String> {
+        crate::hash::spec_parts(self, kind)
+    }
 }
 
 /// A place in a file.

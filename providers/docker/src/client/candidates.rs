@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use encamp_core::{Candidate, Cx, Error, ErrorKind, Resolve, Result, Value};
+use encamp_core::{Candidate, Cx, Error, ErrorKind, Pin, Resolve, Result, Value};
 use serde_json::json;
 
 use super::{Engine, pack};
@@ -53,6 +53,11 @@ impl Engine {
         let mut candidate = Candidate::new(self.site.clone(), body.to_json());
         candidate.scope = items(&table);
         candidate.summary = summary;
+        candidate.pins = table
+            .image
+            .iter()
+            .map(|image| Pin::new(format!("image {image}"), "/image_id"))
+            .collect();
         Ok(candidate)
     }
 
