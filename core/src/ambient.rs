@@ -14,6 +14,7 @@ pub struct Ambient {
     variables: BTreeMap<String, String>,
     home: Option<PathBuf>,
     cache: Option<PathBuf>,
+    state: Option<PathBuf>,
     helper: Option<Helper>,
 }
 
@@ -29,6 +30,7 @@ impl Ambient {
             variables: variables.into_iter().collect(),
             home,
             cache: None,
+            state: None,
             helper: None,
         }
     }
@@ -47,6 +49,7 @@ impl Ambient {
             variables,
             home,
             cache: None,
+            state: None,
             helper: None,
         }
     }
@@ -55,6 +58,13 @@ impl Ambient {
     #[must_use]
     pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
+        self
+    }
+
+    /// Where a provider may keep what machines of this host are made of.
+    #[must_use]
+    pub fn with_state(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
         self
     }
 
@@ -78,6 +88,11 @@ impl Ambient {
     /// The program that can be started again as a shim; none where nobody named one.
     pub fn helper(&self) -> Option<&Helper> {
         self.helper.as_ref()
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
     }
 
     /// The cache folder.

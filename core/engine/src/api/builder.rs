@@ -144,7 +144,8 @@ impl Builder {
         let ambient = match &self.helper {
             Some(helper) => self.ambient.with_helper(helper.clone()),
             None => self.ambient,
-        };
+        }
+        .with_state(&path);
         let mut providers = Providers::new(ambient);
         for kind in self.kinds {
             providers.add_kind(kind);
