@@ -78,6 +78,12 @@ pub trait Factory: Send + Sync + 'static {
         None
     }
 
+    /// The port on which one of its machines listens, and after which none does. Where machines are in the network of a
+    /// host, others there must not have it.
+    fn port(&self) -> u16 {
+        7007
+    }
+
     /// A machine that asks for something to be shared in its environment, where a plain one does not.
     fn shares(&self) -> Value {
         self.plain()

@@ -49,15 +49,17 @@ async fn members_find_each_other_by_name_and_alias(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-const PORT: u16 = 7007;
-const SILENT: u16 = 7008;
-
 async fn echo(bed: &Bed) -> Outcome<Target> {
     let table = bed
         .factory
-        .echoes(PORT)
+        .echoes(bed.factory.port())
         .ok_or_else(|| Stop::NotOffered("no table for a machine that listens".into()))?;
     bed.raise("echo", table).await
+}
+
+/// A port on which no machine listens.
+fn silent(bed: &Bed) -> u16 {
+    bed.factory.port() + 1
 }
 
 /// Sends a line and waits for it; nothing where the connection ends before.
@@ -86,10 +88,10 @@ async fn ping(bed: &Bed, dial: Dial) -> Outcome<Option<()>> {
 async fn a_connection_reaches_what_listens(bed: &Bed) -> Outcome {
     let target = echo(bed).await?;
     // Running is not yet listening.
-    bed.eventually("reached", || ping(bed, Dial::new(target.clone(), PORT)))
+    bed.eventually("reached", || ping(bed, Dial::new(target.clone(), bed.factory.port())))
         .await?;
     for _ in 0..3 {
-        let again = ping(bed, Dial::new(target.clone(), PORT)).await?;
+        let again = ping(bed, Dial::new(target.clone(), bed.factory.port())).await?;
         ensure!(again.is_some(), "a later connection was not answered");
     }
     Ok(())
@@ -97,7 +99,7 @@ async fn a_connection_reaches_what_listens(bed: &Bed) -> Outcome {
 
 async fn a_connection_ends_where_nothing_listens(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let answered = ping(bed, Dial::new(target, SILENT)).await?;
+    let answered = ping(bed, Dial::new(target, silent(bed))).await?;
     ensure!(answered.is_none(), "a port on which nothing listens answered");
     Ok(())
 }
@@ -105,7 +107,7 @@ async fn a_connection_ends_where_nothing_listens(bed: &Bed) -> Outcome {
 async fn a_connection_reaches_a_peer_by_name(bed: &Bed) -> Outcome {
     echo(bed).await?;
     let beside = bed.plain().await?;
-    let mut dial = Dial::new(beside, PORT);
+    let mut dial = Dial::new(beside, bed.factory.port());
     dial.host = Some("echo".into());
     if let Err(error) = bed.provider.dial(&bed.cx(), dial.clone()).await
         && error.kind() == ErrorKind::Unsupported
@@ -117,7 +119,7 @@ async fn a_connection_reaches_a_peer_by_name(bed: &Bed) -> Outcome {
 
 async fn a_listener_accepts_what_the_machine_dials(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let listen = encamp_core::Listen::new(target.clone(), SILENT);
+    let listen = encamp_core::Listen::new(target.clone(), silent(bed));
     let mut listener = bed.provider.listen(&bed.cx(), listen).await?;
     let answering = async {
         let mut connection = listener.accept().await?;
@@ -127,7 +129,7 @@ async fn a_listener_accepts_what_the_machine_dials(bed: &Bed) -> Outcome {
         connection.flush().await?;
         Ok(())
     };
-    let asking = bed.eventually("accepted", || ping(bed, Dial::new(target.clone(), SILENT)));
+    let asking = bed.eventually("accepted", || ping(bed, Dial::new(target.clone(), silent(bed))));
     let (answered, asked): (Outcome, _) = tokio::join!(answering, asking);
     answered.and(asked)
 }
