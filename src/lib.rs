@@ -45,10 +45,18 @@ pub mod docker {
     pub use encamp_provider_docker::*;
 }
 
+/// Sandboxes on this host.
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub mod local {
+    pub use encamp_provider_local::*;
+}
+
 /// The kinds that this build carries.
 pub fn builtin_kinds() -> Vec<Arc<dyn Kind>> {
     vec![
         #[cfg(feature = "docker")]
         encamp_provider_docker::kind(),
+        #[cfg(all(feature = "local", target_os = "linux"))]
+        encamp_provider_local::kind(),
     ]
 }

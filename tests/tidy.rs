@@ -15,9 +15,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("encamp-file", &["encamp-core"]),
     ("encamp-engine", &["encamp-core", "encamp-file"]),
     ("encamp-provider-docker", &["encamp-core"]),
+    ("encamp-provider-local", &["encamp-core"]),
     (
         "encamp",
-        &["encamp-core", "encamp-engine", "encamp-file", "encamp-provider-docker"],
+        &[
+            "encamp-core",
+            "encamp-engine",
+            "encamp-file",
+            "encamp-provider-docker",
+            "encamp-provider-local",
+        ],
     ),
     ("encamp-driver", &["encamp"]),
     ("encamp-testkit", &["encamp-core"]),

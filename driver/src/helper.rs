@@ -17,14 +17,16 @@ pub(crate) fn this() -> Option<Helper> {
 /// Plays the part that was asked for. What goes wrong before it can speak to whoever started it stands on standard error.
 pub(crate) fn play(asked: &str, kinds: Vec<Arc<dyn Kind>>, variables: &Variables) -> ExitCode {
     let played = asked.parse().and_then(|asked: Asked| match asked.role {
-        Role::Keeper => encamp::keep(&asked.request, kinds, variables.ambient(), this()),
+        #[cfg(target_os = "linux")]
+        Role::Shim => Ok(encamp::local::shim(&asked.request)),
+        Role::Keeper => encamp::keep(&asked.request, kinds, variables.ambient(), this()).map(|()| ExitCode::SUCCESS),
         role => Err(encamp::Error::new(
             encamp::ErrorKind::Unsupported,
             format!("this program cannot be a {role}"),
         )),
     });
     match played {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::tell_text(&format!("{}\n", encamp::Report(&error)));
             ExitCode::from(2)

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(all(feature = "local", target_os = "linux"))]
+mod local;
 mod memory;
 
 use std::process::ExitCode;
@@ -11,9 +13,15 @@ use encamp_testkit::{Factory, suite};
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "local", target_os = "linux"))]
+    if let Some(request) = asked_to_be_a_shim() {
+        return encamp_provider_local::shim(&request);
+    }
     let mut factories: Vec<Arc<dyn Factory>> = memory::factories();
     #[cfg(feature = "docker")]
     factories.extend([docker::Docker::engine(), docker::Docker::podman()].map(|daemon| Arc::new(daemon) as _));
+    #[cfg(all(feature = "local", target_os = "linux"))]
+    factories.extend(local::Local::all().into_iter().map(|local| Arc::new(local) as _));
     let arguments = Arguments::from_args();
     // A process that keeps one promise asks the provider of that promise alone: a look at each costs a second or two.
     if let Some(promise) = arguments.filter.as_deref().filter(|_| arguments.exact) {
@@ -21,4 +29,18 @@ fn main() -> ExitCode {
     }
     let trials = factories.iter().flat_map(suite).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// This program is its own helper.
+#[cfg(all(feature = "local", target_os = "linux"))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own, which is told by a variable what it is"
+)]
+fn asked_to_be_a_shim() -> Option<std::path::PathBuf> {
+    let asked = std::env::var(encamp_core::helper::VARIABLE).ok()?;
+    asked
+        .parse::<encamp_core::helper::Asked>()
+        .ok()
+        .map(|asked| asked.request)
 }

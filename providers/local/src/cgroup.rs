@@ -1,0 +1,313 @@
+//! Control groups: the one that a machine's processes cannot leave, and those that limit them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::Access;
+use serde::{Deserialize, Serialize};
+
+use crate::process::pause;
+use crate::table::Table;
+
+/// How a hierarchy writes its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Version {
+    One,
+    Two,
+}
+
+/// What can be limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    Memory,
+    Cpus,
+    Pids,
+}
+
+impl Limit {
+    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Cpus, Self::Pids];
+
+    fn controller(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpus => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    /// The key of the table that asks for it.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpus => "cpus",
+            Self::Pids => "pids",
+        }
+    }
+
+    /// The file and the text that say so much.
+    fn written(self, table: &Table, version: Version) -> Option<Vec<(&'static str, String)>> {
+        let one = |file, text: String| Some(vec![(file, text)]);
+        match (self, version) {
+            (Self::Memory, Version::One) => one("memory.limit_in_bytes", table.memory?.0.to_string()),
+            (Self::Memory, Version::Two) => one("memory.max", table.memory?.0.to_string()),
+            (Self::Pids, _) => one("pids.max", table.pids?.to_string()),
+            (Self::Cpus, version) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a positive number of cores, as the table says; the cast saturates"
+                )]
+                let quota = ((table.cpus? * f64::from(PERIOD_MICROS)) as u64).max(1000);
+                match version {
+                    Version::One => Some(vec![
+                        ("cpu.cfs_period_us", PERIOD_MICROS.to_string()),
+                        ("cpu.cfs_quota_us", quota.to_string()),
+                    ]),
+                    Version::Two => one("cpu.max", format!("{quota} {PERIOD_MICROS}")),
+                }
+            }
+        }
+    }
+}
+
+const PERIOD_MICROS: u32 = 100_000;
+
+/// A group in which groups of machines can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) folder: PathBuf,
+    version: Version,
+}
+
+/// What this process may do with groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Groups {
+    /// Where a machine's processes can be caged, or why they cannot.
+    pub(crate) cage: Result<PathBuf, String>,
+    /// What can be limited.
+    pub(crate) limits: Vec<(Limit, Base)>,
+}
+
+/// A machine's own group of one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Limiter {
+    pub(crate) limit: Limit,
+    pub(crate) folder: PathBuf,
+    version: Version,
+}
+
+impl Limiter {
+    pub(crate) fn new(limit: Limit, base: &Base, key: &str) -> Self {
+        Self {
+            limit,
+            folder: named(&base.folder, key),
+            version: base.version,
+        }
+    }
+
+    /// Makes the group with what the table says.
+    pub(crate) fn make(&self, table: &Table) -> io::Result<()> {
+        make(&self.folder)?;
+        for (file, text) in self.limit.written(table, self.version).unwrap_or_default() {
+            fs::write(self.folder.join(file), text)?;
+        }
+        Ok(())
+    }
+}
+
+/// The group of a machine.
+pub(crate) fn named(base: &Path, key: &str) -> PathBuf {
+    base.join(format!("encamp-{key}"))
+}
+
+/// Makes a group; one that is there is fine.
+pub(crate) fn make(group: &Path) -> io::Result<()> {
+    match fs::create_dir(group) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Puts a process, all of its threads, into a group.
+pub(crate) fn enter(group: &Path, pid: u32) -> io::Result<()> {
+    fs::write(group.join("cgroup.procs"), pid.to_string())
+}
+
+/// Kills everything in a group, also what forks meanwhile; one that is not there is fine.
+pub(crate) fn kill(group: &Path) -> io::Result<()> {
+    match fs::write(group.join("cgroup.kill"), "1") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something lives in a group.
+pub(crate) fn is_populated(group: &Path) -> bool {
+    says(&group.join("cgroup.events"), "populated 1")
+}
+
+/// Whether everything in a group stands still, or is about to.
+pub(crate) fn is_frozen(group: &Path) -> bool {
+    fs::read_to_string(group.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+}
+
+/// Lets everything in a group stand still, or go on.
+pub(crate) fn freeze(group: &Path, still: bool) -> io::Result<()> {
+    fs::write(group.join("cgroup.freeze"), if still { "1" } else { "0" })?;
+    for _ in 0..FREEZE_LOOKS {
+        if says(&group.join("cgroup.events"), "frozen 1") == still {
+            return Ok(());
+        }
+        pause(Duration::from_millis(5));
+    }
+    Err(io::Error::other("the group does not come to a standstill"))
+}
+
+const FREEZE_LOOKS: u32 = 1000;
+
+fn says(file: &Path, line: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.lines().any(|one| one == line))
+}
+
+/// Removes a group that is empty, with the groups that were made in it.
+pub(crate) fn remove(group: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(group) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Groups {
+    /// What there is on this host for this user.
+    pub(crate) fn of_this_host() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let unified = place(&mounts, &own, None);
+        let mut limits = Vec::new();
+        for limit in Limit::ALL {
+            if let Some(base) = limiting(limit, &mounts, &own, unified.as_deref()) {
+                limits.push((limit, base));
+            }
+        }
+        let cage = match unified {
+            None => Err("no control groups of version 2 are mounted".to_owned()),
+            Some(folder) => match may_cage(&folder) {
+                Ok(()) => Ok(folder),
+                Err(error) => Err(format!("{} is not this user's to use: {error}", folder.display())),
+            },
+        };
+        Self { cage, limits }
+    }
+}
+
+/// A process is moved by who may write to the group above both, and `cgroup.kill` came with Linux 5.14.
+fn may_cage(folder: &Path) -> io::Result<()> {
+    let probe = named(folder, &format!("probe-{}", std::process::id()));
+    rustix::fs::access(folder.join("cgroup.procs"), Access::WRITE_OK)?;
+    fs::create_dir(&probe)?;
+    let can = rustix::fs::access(probe.join("cgroup.kill"), Access::WRITE_OK)
+        .and_then(|()| rustix::fs::access(probe.join("cgroup.procs"), Access::WRITE_OK));
+    fs::remove_dir(&probe)?;
+    Ok(can?)
+}
+
+fn limiting(limit: Limit, mounts: &str, own: &str, unified: Option<&Path>) -> Option<Base> {
+    let controller = limit.controller();
+    let writable = |folder: &Path| rustix::fs::access(folder, Access::WRITE_OK).is_ok();
+    if let Some(folder) = place(mounts, own, Some(controller)).filter(|folder| writable(folder)) {
+        let version = Version::One;
+        return Some(Base { folder, version });
+    }
+    let folder = unified.filter(|folder| writable(folder))?.to_owned();
+    let has = |file: &str| {
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        text.split_whitespace().any(|word| word == controller)
+    };
+    // A group with processes of its own may not hand controllers on; then this fails, and there is no such limit.
+    let handed_on = || fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")).is_ok();
+    let can = has("cgroup.subtree_control") || has("cgroup.controllers") && handed_on();
+    can.then_some(Base {
+        folder,
+        version: Version::Two,
+    })
+}
+
+/// The folder of this process's own group: of version 2, or of the version 1 hierarchy of a controller.
+fn place(mounts: &str, own: &str, controller: Option<&str>) -> Option<PathBuf> {
+    let (root, point) = mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let fields: Vec<&str> = left.split(' ').collect();
+        let mut right = right.split(' ');
+        let (kind, options) = (right.next()?, right.nth(1)?);
+        let fits = match controller {
+            None => kind == "cgroup2",
+            Some(controller) => kind == "cgroup" && options.split(',').any(|option| option == controller),
+        };
+        fits.then(|| Some((*fields.get(3)?, *fields.get(4)?)))?
+    })?;
+    let path = own.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let fits = match controller {
+            None => controllers.is_empty(),
+            Some(controller) => controllers.split(',').any(|one| one == controller),
+        };
+        fits.then_some(path)
+    })?;
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let below = below.trim_start_matches('/');
+    Some(if below.is_empty() {
+        point.into()
+    } else {
+        Path::new(point).join(below)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "\
+30 1 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+31 1 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+32 1 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn ones_own_groups_are_found() {
+        let own = "4:memory:/user/7\n2:cpu,cpuacct:/\n0::/user.slice/x.scope\n";
+        let of = |controller| place(MOUNTS, own, controller).map(|path| path.display().to_string());
+        assert_eq!(of(None).unwrap(), "/sys/fs/cgroup/unified/user.slice/x.scope");
+        assert_eq!(of(Some("memory")).unwrap(), "/sys/fs/cgroup/memory/user/7");
+        assert_eq!(of(Some("cpu")).unwrap(), "/sys/fs/cgroup/cpu,cpuacct");
+        assert_eq!(of(Some("pids")), None);
+    }
+
+    #[test]
+    fn limits_are_written_as_each_version_has_them() {
+        let table = Table {
+            cpus: Some(0.5),
+            memory: Some(crate::table::ByteSize(64 << 20)),
+            ..Table::default()
+        };
+        let written = |limit: Limit, version| limit.written(&table, version);
+        assert_eq!(
+            written(Limit::Cpus, Version::Two).unwrap(),
+            [("cpu.max", "50000 100000".to_owned())]
+        );
+        assert_eq!(
+            written(Limit::Memory, Version::One).unwrap(),
+            [("memory.limit_in_bytes", "67108864".to_owned())]
+        );
+        assert_eq!(written(Limit::Pids, Version::Two), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! The shim of a machine: started, and asked to let it run.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use encamp_core::helper::{Role, VARIABLE};
+use encamp_core::{Cx, Error, ErrorKind, Result, Retry};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::Host;
+use super::ability::helper_missing;
+use super::host::Sandbox;
+use crate::error::{io, unknown};
+use crate::message::{Answer, Ask, Word};
+
+/// How long a shim may take until it is ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a machine that nobody stands for is given a shim in one call.
+const TRIES: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// Who stands for a machine now.
+enum Raised {
+    /// A shim of ours, with the gate closed.
+    Ours,
+    /// Another one.
+    Theirs,
+}
+
+impl Host {
+    /// A shim for a machine that has none; with the gate closed, nothing of the user's runs.
+    pub(super) async fn hold(&self, sandbox: &Sandbox) -> Result<()> {
+        for _ in 0..TRIES {
+            let sight = self.sight(sandbox)?;
+            if sight.shim {
+                return Ok(());
+            }
+            if sight.alive && sight.life.is_some() {
+                // What is left of a machine whose shim has died.
+                self.end_all(sandbox).await?;
+            }
+            match self.raise(sandbox).await? {
+                Raised::Ours => return Ok(()),
+                Raised::Theirs => tokio::time::sleep(BETWEEN).await,
+            }
+        }
+        Err(unknown("another process starts or ends this machine just now").of_machine(sandbox.name()))
+    }
+
+    /// Lets a machine run, whoever holds it.
+    pub(super) async fn release(&self, cx: &Cx, sandbox: &Sandbox) -> Result<()> {
+        for _ in 0..TRIES {
+            self.hold(sandbox).await?;
+            let Ok(mut talk) = sandbox.talk(&[]) else {
+                tokio::time::sleep(BETWEEN).await;
+                continue;
+            };
+            talk.say(&Ask::Go).await?;
+            let answer = tokio::time::timeout(cx.remaining().min(PATIENCE), talk.hear()).await;
+            match answer {
+                Ok(Ok(Some(Answer::Going))) => {
+                    self.gates().remove(sandbox.key());
+                    return Ok(());
+                }
+                Ok(Ok(Some(Answer::Failed(text)))) => {
+                    return Err(Error::new(ErrorKind::Unavailable, text).of_machine(sandbox.name()));
+                }
+                // It ends just now.
+                Ok(Ok(_)) => tokio::time::sleep(BETWEEN).await,
+                Ok(Err(error)) => return Err(error.retry(Retry::Unknown)),
+                Err(_) => return Err(unknown("the machine did not answer in time")),
+            }
+        }
+        let (shim_log, error) = (sandbox.place.shim_log(), unknown("the machine does not begin to run"));
+        Err(with_last_line(error, &shim_log).of_machine(sandbox.name()))
+    }
+
+    async fn raise(&self, sandbox: &Sandbox) -> Result<Raised> {
+        let place = &sandbox.place;
+        let log = crate::place::private()
+            .append(true)
+            .create(true)
+            .open(place.shim_log())
+            .map_err(io(&place.shim_log()))?;
+        let asked = self.helper.command(Role::Shim, &place.request());
+        let variable = asked.get_envs().find(|(name, _)| *name == VARIABLE);
+        let variable = variable
+            .and_then(|(_, value)| value)
+            .map(ToOwned::to_owned)
+            .unwrap_or_default();
+        let mut command = tokio::process::Command::from(asked);
+        // Nothing of this process reaches the machine by its environment.
+        command.env_clear().env(VARIABLE, variable).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().map_err(|native| helper_missing(&self.helper, native))?;
+        let (gate, said) = (child.stdin.take(), child.stdout.take());
+        tokio::spawn(async move { child.wait().await });
+        let (Some(gate), Some(said)) = (gate, said) else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the shim was started without its streams",
+            ));
+        };
+        let mut line = String::new();
+        let mut said = BufReader::new(said);
+        let heard = tokio::time::timeout(PATIENCE, said.read_line(&mut line)).await;
+        let word = match heard {
+            Ok(Ok(_)) => serde_json::from_str::<Word>(&line).ok(),
+            _ => None,
+        };
+        match word {
+            Some(Word::Ready) => {
+                self.gates().insert(sandbox.key().to_owned(), gate);
+                Ok(Raised::Ours)
+            }
+            Some(Word::Taken) => Ok(Raised::Theirs),
+            Some(Word::Failed(text)) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the machine cannot be held on this host: {text}"),
+            )
+            .of_machine(sandbox.name())
+            .next_step("encamp doctor")),
+            // With the gate it goes, and nothing has run.
+            _ => {
+                let error = Error::new(ErrorKind::Unavailable, "the shim of the machine did not become ready");
+                Err(with_last_line(error, &place.shim_log()).of_machine(sandbox.name()))
+            }
+        }
+    }
+}
+
+fn with_last_line(error: Error, log: &Path) -> Error {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    match text.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(line) => error.with("said", line),
+        None => error,
+    }
+}

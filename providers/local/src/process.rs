@@ -1,0 +1,255 @@
+//! Processes of this host: which they are, and how they are ended without ever meaning another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus};
+use serde::{Deserialize, Serialize};
+
+use encamp_core::Exit;
+
+/// The variable that every process of a machine inherits; its value is the machine's key.
+pub(crate) const COOKIE: &str = "ENCAMP_COOKIE";
+
+/// A process, told from all that have or had its number by when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// Ticks since boot.
+    pub(crate) began: u64,
+}
+
+impl ProcessId {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Stat::of(pid).map(|stat| Self { pid, began: stat.began })
+    }
+
+    /// A hold on the process itself; nothing where it has ended.
+    pub(crate) fn open(self) -> Option<OwnedFd> {
+        let pidfd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // Read after the hold is taken: from now on the number cannot pass on to another process.
+        let stat = Stat::of(self.pid)?;
+        (stat.began == self.began && stat.state != 'Z').then_some(pidfd)
+    }
+
+    pub(crate) fn lives(self) -> bool {
+        self.open().is_some()
+    }
+
+    pub(crate) fn signal(self, signal: Signal) {
+        if let Some(pidfd) = self.open() {
+            // It may have ended by now, which is as well.
+            let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
+        }
+    }
+}
+
+/// What tells this boot from all others.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stat {
+    state: char,
+    parent: i32,
+    session: i32,
+    began: u64,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The name, in parentheses, may hold anything.
+    fn read(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            began: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+/// All processes that live, zombies left out.
+fn all() -> BTreeMap<i32, Stat> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
+        .collect()
+}
+
+/// The processes whose session a process leads.
+pub(crate) fn of_session(leader: i32) -> Vec<ProcessId> {
+    let mine = all().into_iter().filter(|(_, stat)| stat.session == leader);
+    mine.map(|(pid, stat)| ProcessId { pid, began: stat.began }).collect()
+}
+
+/// Everything that descends from a process, without itself.
+pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
+    let all = all();
+    let mut family = BTreeSet::from([ancestor]);
+    loop {
+        let before = family.len();
+        for (pid, stat) in &all {
+            if family.contains(&stat.parent) {
+                family.insert(*pid);
+            }
+        }
+        if family.len() == before {
+            break;
+        }
+    }
+    family.remove(&ancestor);
+    let known = |pid: i32| all.get(&pid).map(|stat| ProcessId { pid, began: stat.began });
+    family.into_iter().filter_map(known).collect()
+}
+
+/// The processes that carry a machine's cookie, or have its lock open. Only what this user may look into is seen.
+pub(crate) fn marked(key: &str, lock: &Path) -> Vec<ProcessId> {
+    let cookie = format!("{COOKIE}={key}");
+    let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut found = Vec::new();
+    for (pid, stat) in all() {
+        if pid != own && (carries(pid, cookie.as_bytes()) || holds(pid, lock)) {
+            found.push(ProcessId { pid, began: stat.began });
+        }
+    }
+    found
+}
+
+fn carries(pid: i32, cookie: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == cookie)
+}
+
+fn holds(pid: i32, file: Option<(u64, u64)>) -> bool {
+    let Some(file) = file else { return false };
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors
+        .filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
+        .any(|seen| (seen.dev(), seen.ino()) == file)
+}
+
+/// Kills what `find` finds until it finds nothing: what forks without end is made to stand still first.
+pub(crate) fn kill_all(mut find: impl FnMut() -> Vec<ProcessId>) -> bool {
+    let mut still = BTreeSet::new();
+    for _ in 0..STANDSTILLS {
+        let found = find();
+        let fresh: Vec<_> = found
+            .into_iter()
+            .filter(|one| still.insert((one.pid, one.began)))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for one in fresh {
+            one.signal(Signal::STOP);
+        }
+    }
+    for _ in 0..KILLS {
+        let found = find();
+        if found.is_empty() {
+            return true;
+        }
+        for one in found {
+            one.signal(Signal::KILL);
+        }
+        pause(std::time::Duration::from_millis(2));
+    }
+    find().is_empty()
+}
+
+/// Looks for what is new, at most, and rounds of killing, at most.
+const STANDSTILLS: u32 = 100;
+const KILLS: u32 = 500;
+
+/// Waits on a thread of its own: the shim has no runtime, and the provider calls what waits on a blocking thread.
+pub(crate) fn pause(span: std::time::Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "there is no runtime whose time could be paused"
+    )]
+    std::thread::sleep(span);
+}
+
+/// How a child ended.
+pub(crate) fn exit_of(status: WaitStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal_name(signal)),
+        (None, None) => Exit::Lost("the kernel tells neither a status nor a signal".to_owned()),
+    }
+}
+
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+fn signal_name(number: i32) -> String {
+    let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+    NAMES
+        .get(index)
+        .map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+/// The kernel's number of one of the contract's signals.
+pub(crate) fn signal_of(name: &str) -> Option<Signal> {
+    Some(match name {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "KILL" => Signal::KILL,
+        "TERM" => Signal::TERM,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_passed_on_means_nobody() {
+        let own = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(own.lives());
+        let other = ProcessId {
+            began: own.began + 1,
+            ..own
+        };
+        assert!(!other.lives());
+    }
+
+    #[test]
+    fn a_name_may_hold_parentheses() {
+        let line = "7 (a) b (c)) S 3 7 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1 1";
+        let stat = Stat::read(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.session, stat.began), ('S', 3, 9, 4711));
+    }
+
+    #[test]
+    fn signals_have_their_names() {
+        assert_eq!(
+            (signal_name(9), signal_name(15), signal_name(34)),
+            ("KILL".into(), "TERM".into(), "34".into())
+        );
+        assert_eq!(signal_of("USR2").unwrap().as_raw(), 12);
+    }
+}

@@ -1,0 +1,107 @@
+//! Files in and out, as somebody inside the machine sees them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path};
+use std::process::ExitCode;
+
+use rustix::fs::{AtFlags, CWD, Gid, Uid};
+
+use super::complain;
+
+/// What was asked for is not there.
+pub(crate) const NOT_THERE: u8 = 3;
+/// Anything else.
+const FAILED: u8 = 1;
+
+/// Unpacks standard input into a folder, which is made with its parents where it is missing.
+pub(super) fn unpack(folder: &str) -> ExitCode {
+    let unpacked = || {
+        fs::create_dir_all(folder)?;
+        let folder = Path::new(folder).canonicalize()?;
+        let mut archive = tar::Archive::new(io::stdin().lock());
+        archive.set_preserve_permissions(true);
+        archive.set_preserve_mtime(true);
+        archive.set_overwrite(true);
+        let may_own = may_own()?;
+        // Folders come last and from the inside out: what they allow must not stand in the way of what is in them.
+        let mut folders = Vec::new();
+        for entry in archive.entries()? {
+            let entry = entry?;
+            if entry.header().entry_type().is_dir() {
+                folders.push(entry);
+            } else {
+                put(entry, &folder, may_own)?;
+            }
+        }
+        folders.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
+        folders.into_iter().try_for_each(|entry| put(entry, &folder, may_own))
+    };
+    ended(unpacked(), folder)
+}
+
+/// One entry, with its owner where it has one that can be given. What would land outside is left out.
+fn put<R: io::Read>(mut entry: tar::Entry<'_, R>, folder: &Path, may_own: bool) -> io::Result<()> {
+    let header = entry.header();
+    let id = |id: io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok());
+    let owner = id(header.uid()).zip(id(header.gid())).filter(|_| may_own);
+    let (mode, is_link) = (header.mode()?, header.entry_type().is_symlink());
+    let parts = entry.path()?.into_owned();
+    if !entry.unpack_in(folder)? {
+        return Ok(());
+    }
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    let normal = parts.components().filter(|part| matches!(part, Component::Normal(_)));
+    let path = normal.fold(folder.to_owned(), |path, part| path.join(part));
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::fs::chownat(CWD, &path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    // A change of the owner takes the bits that lend his rights.
+    if mode & 0o6000 != 0 && !is_link {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o7777))?;
+    }
+    Ok(())
+}
+
+/// Packs a path to standard output; entries begin with its last part.
+pub(super) fn pack(path: &str) -> ExitCode {
+    let real = Path::new(path);
+    if let Err(error) = fs::symlink_metadata(real)
+        && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    {
+        return ExitCode::from(NOT_THERE);
+    }
+    let packed = || {
+        let name = match real.components().next_back() {
+            Some(Component::Normal(name)) => Path::new(name),
+            _ => Path::new("."),
+        };
+        let mut builder = tar::Builder::new(io::stdout().lock());
+        builder.follow_symlinks(false);
+        if fs::symlink_metadata(real)?.is_dir() {
+            builder.append_dir_all(name, real)?;
+        } else {
+            builder.append_path_with_name(real, name)?;
+        }
+        builder.into_inner()?.flush()
+    };
+    ended(packed(), path)
+}
+
+fn ended(done: io::Result<()>, path: &str) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+            complain(&format!("{path}: {error}{source}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Whether files can be given to others: root can, unless it is only root of a user name space of one user.
+fn may_own() -> io::Result<bool> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let whole = map.split_whitespace().nth(2).is_some_and(|count| count != "1");
+    Ok(whole && rustix::process::geteuid().is_root())
+}

@@ -1,0 +1,159 @@
+//! What the first process is asked for over its socket.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::process::{Pid, Signal};
+
+use super::first::Machine;
+use super::{complain, start};
+use crate::convert::base;
+use crate::message::{Answer, Ask, Order, Part, hear, say};
+use crate::process::{ProcessId, of_session, signal_of};
+
+/// Descriptors that come along with a request, at most: three streams, and the other ends of two.
+pub(crate) const DESCRIPTORS: usize = 5;
+
+/// Answers everybody, each on a thread of its own.
+pub(super) fn serve(machine: &Arc<Machine>, socket: &UnixListener) {
+    for connection in socket.incoming() {
+        let Ok(connection) = connection else { return };
+        let machine = Arc::clone(machine);
+        std::thread::spawn(move || {
+            if let Err(error) = answer(&machine, &connection) {
+                complain(&format!("a request broke off: {error}"));
+            }
+        });
+    }
+}
+
+fn answer(machine: &Arc<Machine>, connection: &UnixStream) -> io::Result<()> {
+    let descriptors = receive(connection)?;
+    let mut orders = BufReader::new(connection.try_clone()?);
+    let Some(ask) = hear::<Ask>(&mut orders)? else {
+        return Ok(());
+    };
+    match ask {
+        Ask::Go => {
+            let going = machine.ask_to_go();
+            say(connection, if going { &Answer::Going } else { &Answer::NotRunning })
+        }
+        Ask::Stop { grace_millis } => {
+            machine.stop(Duration::from_millis(grace_millis));
+            Ok(())
+        }
+        // Files may be brought before anything runs.
+        Ask::Spawn {
+            part: Part::Command(_), ..
+        } if !machine.is_going() => say(connection, &Answer::NotRunning),
+        Ask::Spawn { .. } if machine.is_ending() => say(connection, &Answer::NotRunning),
+        Ask::Spawn { part, env } => spawn(machine, connection, orders, descriptors, &part, env),
+    }
+}
+
+/// The first byte carries the descriptors.
+fn receive(connection: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    rustix::net::recvmsg(
+        connection,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(some) = message {
+            descriptors.extend(some);
+        }
+    }
+    Ok(descriptors)
+}
+
+fn spawn(
+    machine: &Arc<Machine>,
+    connection: &UnixStream,
+    mut orders: BufReader<UnixStream>,
+    descriptors: Vec<OwnedFd>,
+    part: &Part,
+    env: BTreeMap<String, String>,
+) -> io::Result<()> {
+    let mut descriptors = descriptors.into_iter();
+    let mut stream = || descriptors.next().map_or_else(Stdio::null, Stdio::from);
+    let (stdin, stdout, stderr) = (stream(), stream(), stream());
+    let others: Vec<OwnedFd> = descriptors.collect();
+    let mut whole = base(&machine.record, &machine.place);
+    whole.extend(env);
+    let started = start::as_part(part, &whole).and_then(|(mut command, memory)| {
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
+        Ok((machine.reaper.start(&mut command)?, memory))
+    });
+    let (begun, memory) = match started {
+        Ok(started) => started,
+        Err(error) => return say(connection, &Answer::Failed(error.to_string())),
+    };
+    say(connection, &Answer::Spawned)?;
+    // Nothing can have its number before its end was told.
+    let leader = ProcessId::of(begun.pid);
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    std::thread::spawn(move || {
+        while let Ok(Some(Order::Signal(name))) = hear(&mut orders) {
+            if let (Some(signal), Some(leader)) = (signal_of(&name), leader) {
+                pass_on(leader, signal);
+            }
+        }
+        // Whoever asked is gone. What it says from now on is for nobody, and must not end it.
+        if !seen.load(Ordering::Acquire) {
+            for other in others {
+                std::thread::spawn(move || drain(&other));
+            }
+        }
+    });
+    let exit = begun.ends.recv();
+    drop(memory);
+    over.store(true, Ordering::Release);
+    let lost = |_| encamp_core::Exit::Lost("nobody waited for it".to_owned());
+    // Whoever asked may be gone.
+    let _ = say(connection, &Answer::Ended(exit.unwrap_or_else(lost)));
+    Ok(())
+}
+
+/// Reads to the end. The other holder of this end had made it such that reading does not wait.
+fn drain(end: &OwnedFd) {
+    let mut buffer = [0; 4096];
+    loop {
+        let _ = rustix::event::poll(&mut [PollFd::new(end, PollFlags::IN)], None);
+        match rustix::io::read(end, &mut buffer[..]) {
+            Ok(1..) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// To everything in the command's group, and the last of signals to all of its session. What has ended has no group.
+fn pass_on(leader: ProcessId, signal: Signal) {
+    let Some(group) = Pid::from_raw(leader.pid).filter(|_| leader.lives()) else {
+        return;
+    };
+    // Until it has made its own group there is only itself.
+    if rustix::process::kill_process_group(group, signal).is_err() {
+        leader.signal(signal);
+    }
+    if signal == Signal::KILL {
+        for one in of_session(leader.pid) {
+            one.signal(signal);
+        }
+    }
+}

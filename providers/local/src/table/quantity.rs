@@ -1,0 +1,207 @@
+//! Sizes and durations with their units.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// A size, `512MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+/// A duration, `90s` or `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+const SIZE_PATTERN: &str = r"^[0-9]+ ?(B|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB)$";
+const SPAN_PATTERN: &str = r"^([0-9]+(ms|s|m|h|d))+$";
+
+/// Longest first, so that `MiB` is not read as `B`.
+const SIZE_UNITS: [(&str, u64); 10] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+const SPAN_UNITS_MS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+impl ByteSize {
+    /// Reads `512MiB`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (unit, factor) = SIZE_UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*factor).map(Self)
+    }
+}
+
+impl Span {
+    /// Reads `90s` or `1h30m`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut rest = text;
+        let mut millis: u64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+            let number: u64 = rest.get(..digits)?.parse().ok()?;
+            rest = rest.get(digits..)?;
+            let (unit, factor) = SPAN_UNITS_MS.iter().find(|(unit, _)| rest.starts_with(unit))?;
+            rest = rest.strip_prefix(unit)?;
+            millis = millis.checked_add(number.checked_mul(*factor)?)?;
+        }
+        (!text.is_empty()).then_some(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let binary = SIZE_UNITS.iter().take(4).rev();
+        match binary
+            .into_iter()
+            .find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor))
+        {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        if millis > 0 && millis.is_multiple_of(1000) {
+            write!(f, "{}s", millis / 1000)
+        } else {
+            write!(f, "{millis}ms")
+        }
+    }
+}
+
+/// Text, or an error that names the mend; a bare number has no unit.
+fn text_of<'de, D: Deserializer<'de>>(deserializer: D, example: &str) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Err(D::Error::custom(format!(
+            "{number} has no unit; write it as text with one, \"{example}\""
+        ))),
+        other => Err(D::Error::custom(format!(
+            "expected text such as \"{example}\", found {other}"
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text_of(deserializer, "512MiB")?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no size; write \"512MiB\" or \"2GiB\"")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text_of(deserializer, "90s")?;
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is no duration; write \"90s\" or \"1h30m\"")))
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": SIZE_PATTERN, "examples": ["512MiB"] })
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": SPAN_PATTERN, "examples": ["90s"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written() {
+        for (text, bytes, shown) in [
+            ("512MiB", 512 << 20, "512MiB"),
+            ("2GiB", 2 << 30, "2GiB"),
+            ("1kB", 1000, "1000B"),
+            ("0B", 0, "0B"),
+        ] {
+            assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
+            assert_eq!(ByteSize(bytes).to_string(), shown);
+        }
+        for bad in ["", "512", "MiB", "-1MiB", "1.5GiB", "99999999999TiB"] {
+            assert_eq!(ByteSize::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_and_written() {
+        for (text, millis, shown) in [
+            ("500ms", 500, "500ms"),
+            ("90s", 90_000, "90s"),
+            ("1h30m", 5_400_000, "5400s"),
+        ] {
+            let span = Span(Duration::from_millis(millis));
+            assert_eq!(Span::parse(text), Some(span), "{text}");
+            assert_eq!(span.to_string(), shown);
+            assert_eq!(Span::parse(shown), Some(span));
+        }
+        for bad in ["", "90", "s", "1x", "-1s"] {
+            assert_eq!(Span::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_the_mend() {
+        let error = serde_json::from_str::<ByteSize>("512").unwrap_err().to_string();
+        assert!(error.contains("\"512MiB\""), "{error}");
+        let error = serde_json::from_str::<Span>("10").unwrap_err().to_string();
+        assert!(error.contains("\"90s\""), "{error}");
+    }
+}
