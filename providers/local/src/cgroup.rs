@@ -162,12 +162,13 @@ pub(crate) fn freeze(group: &Path, still: bool) -> io::Result<()> {
         if says(&group.join("cgroup.events"), "frozen 1") == still {
             return Ok(());
         }
-        pause(Duration::from_millis(5));
+        pause(LOOK);
     }
     Err(io::Error::other("the group does not come to a standstill"))
 }
 
 const FREEZE_LOOKS: u32 = 1000;
+const LOOK: Duration = Duration::from_millis(5);
 
 fn says(file: &Path, line: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.lines().any(|one| one == line))
@@ -180,11 +181,18 @@ pub(crate) fn remove(group: &Path) -> io::Result<()> {
             remove(&entry.path())?;
         }
     }
-    match fs::remove_dir(group) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for _ in 0..REMOVALS {
+        match fs::remove_dir(group) {
+            // A process lets its files go before it leaves its group.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => pause(LOOK),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(()),
+        }
     }
+    Err(io::ErrorKind::ResourceBusy.into())
 }
+
+const REMOVALS: u32 = 1000;
 
 impl Groups {
     /// What there is on this host for this user.

@@ -85,6 +85,11 @@ impl Place {
         self.folder.join("tmp")
     }
 
+    /// The one that is not emptied when a host is started.
+    pub(crate) fn var_tmp(&self) -> PathBuf {
+        self.folder.join("var-tmp")
+    }
+
     /// Its `/run`.
     pub(crate) fn run_folder(&self) -> PathBuf {
         self.folder.join("run")
@@ -92,11 +97,15 @@ impl Place {
 
     /// Makes all folders that are missing.
     pub(crate) fn furnish(&self) -> io::Result<()> {
-        for name in ["home", "tmp", "run", "run/lock", "log", "upper", "work", "view"] {
+        for name in [
+            "home", "tmp", "var-tmp", "run", "run/lock", "log", "upper", "work", "view",
+        ] {
             fs::create_dir_all(self.folder.join(name))?;
         }
         fs::set_permissions(self.home(), Permissions::from_mode(0o700))?;
-        fs::set_permissions(self.tmp(), Permissions::from_mode(0o1777))?;
+        for folder in [self.tmp(), self.var_tmp()] {
+            fs::set_permissions(folder, Permissions::from_mode(0o1777))?;
+        }
         for name in ["run", "run/lock", "upper", "view"] {
             fs::set_permissions(self.folder.join(name), Permissions::from_mode(0o755))?;
         }

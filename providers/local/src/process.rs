@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use encamp_core::Exit;
 
-/// The variable that every process of a machine inherits; its value is the machine's key.
+/// The variable that every process of a machine inherits; its value is the machine's tag.
 pub(crate) const COOKIE: &str = "ENCAMP_COOKIE";
 
 /// A process, told from all that have or had its number by when it began.
@@ -116,8 +116,8 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
 }
 
 /// The processes that carry a machine's cookie, or have its lock open. Only what this user may look into is seen.
-pub(crate) fn marked(key: &str, lock: &Path) -> Vec<ProcessId> {
-    let cookie = format!("{COOKIE}={key}");
+pub(crate) fn marked(tag: &str, lock: &Path) -> Vec<ProcessId> {
+    let cookie = format!("{COOKIE}={tag}");
     let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut found = Vec::new();
@@ -147,6 +147,9 @@ pub(crate) fn kill_all(mut find: impl FnMut() -> Vec<ProcessId>) -> bool {
     let mut still = BTreeSet::new();
     for _ in 0..STANDSTILLS {
         let found = find();
+        if found.is_empty() {
+            return true;
+        }
         let fresh: Vec<_> = found
             .into_iter()
             .filter(|one| still.insert((one.pid, one.began)))

@@ -65,16 +65,17 @@ impl Host {
         if let Some(run) = &run {
             run.first.signal(Signal::KILL);
         }
-        // The shim ends what is left, and writes down how it ended.
-        if self.wait_free(place, SHIM).await? {
+        // A shim that lives ends what is left, and writes down how it ended.
+        let shim = run.as_ref().is_some_and(|run| run.shim.lives());
+        if shim && self.wait_free(place, SHIM).await? {
             return place.take().map_err(io(&place.lock()));
         }
         if let Some(run) = &run {
             run.shim.signal(Signal::KILL);
         }
         // What is left now has left its group and its parents; what it inherited it still has.
-        let (key, lock) = (sandbox.key().to_owned(), place.lock());
-        blocking(move || kill_all(|| marked(&key, &lock))).await?;
+        let (tag, lock) = (sandbox.record.tag.clone(), place.lock());
+        blocking(move || kill_all(|| marked(&tag, &lock))).await?;
         self.wait_free(place, GONE).await?;
         place.take().map_err(io(&place.lock()))
     }
@@ -130,7 +131,9 @@ impl Host {
             .iter()
             .chain(sandbox.record.limiters.iter().map(|one| &one.folder))
         {
-            cgroup::remove(group).map_err(|native| io(group)(native).retry(Retry::Unknown))?;
+            let gone = group.clone();
+            let removed = blocking(move || cgroup::remove(&gone)).await?;
+            removed.map_err(|native| io(group)(native).retry(Retry::Unknown))?;
         }
         let name = fresh_name().map_err(io(&self.root))?;
         let dead = Place::new(self.root.join(format!("{DEAD}{name}")));
@@ -149,8 +152,8 @@ impl Host {
 
     /// The last net: what carries the cookie and has let the lock go.
     async fn scan(&self, sandbox: &Sandbox) -> Result<()> {
-        let (key, lock) = (sandbox.key().to_owned(), sandbox.place.lock());
-        if blocking(move || kill_all(|| marked(&key, &lock))).await? {
+        let (tag, lock) = (sandbox.record.tag.clone(), sandbox.place.lock());
+        if blocking(move || kill_all(|| marked(&tag, &lock))).await? {
             return Ok(());
         }
         Err(unknown("something of the machine does not end").of_machine(sandbox.name()))

@@ -26,7 +26,7 @@ pub(crate) fn base(record: &Record, place: &Place) -> BTreeMap<String, String> {
         env.insert("ENCAMP_RUN".to_owned(), shown(place.run_folder()));
     }
     env.extend(record.create.env.clone());
-    env.insert(COOKIE.to_owned(), record.create.stamp.key.to_string());
+    env.insert(COOKIE.to_owned(), record.tag.clone());
     env
 }
 

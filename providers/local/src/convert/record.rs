@@ -13,6 +13,8 @@ use crate::table::{self, Table};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) format: u32,
+    /// Its name among all machines of this host, whichever folder they live in: groups and cookies carry it.
+    pub(crate) tag: String,
     /// Of the request, so that another one under the same key is found out.
     pub(crate) hash: String,
     pub(crate) create: Create,
@@ -30,7 +32,7 @@ impl Record {
     /// A machine of a request.
     pub(crate) fn new(create: Create, plan: &Plan) -> Result<Self> {
         let hash = request_hash(&create)?;
-        let key = create.stamp.key.as_str();
+        let tag = tag_of(&create);
         let mut body = create.body.clone();
         let open = fill_late(&mut body, &create.late);
         if let Some(pointer) = open.first() {
@@ -38,19 +40,26 @@ impl Record {
             return Err(Error::new(ErrorKind::Invalid, text).with("at", pointer));
         }
         let table = table::read(&body)?;
-        let limiters = plan.limits.iter().map(|(limit, base)| Limiter::new(*limit, base, key));
+        let limiters = plan.limits.iter().map(|(limit, base)| Limiter::new(*limit, base, &tag));
         let limiters = limiters.filter(|limiter| asks(&table, limiter.limit)).collect();
         refuse_limits(&table, plan)?;
         Ok(Self {
             format: FORMAT,
+            tag: tag.clone(),
             hash,
             table,
             confinement: plan.confinement(),
-            group: plan.group.as_ref().map(|base| cgroup::named(base, key)),
+            group: plan.group.as_ref().map(|base| cgroup::named(base, &tag)),
             limiters,
             create,
         })
     }
+}
+
+/// The key, which is unique in one folder of machines, and the beginning of that folder's id.
+fn tag_of(create: &Create) -> String {
+    let id = create.site.as_str().rsplit(':').next().unwrap_or_default();
+    format!("{}.{}", create.stamp.key, id.get(..8).unwrap_or(id))
 }
 
 fn asks(table: &Table, limit: cgroup::Limit) -> bool {

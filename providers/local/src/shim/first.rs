@@ -4,6 +4,7 @@ use std::io::{self, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Machine {
     log: Log,
     stage: Mutex<Stage>,
     turned: Condvar,
+    /// Answers that are about to be given: the end waits for them.
+    answering: AtomicUsize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,7 @@ fn begin(folder: &Path) -> Result<(Machine, UnixListener), String> {
         log,
         stage: Mutex::new(Stage::Held),
         turned: Condvar::new(),
+        answering: AtomicUsize::new(0),
     };
     Ok((machine, socket))
 }
@@ -124,8 +128,16 @@ impl Machine {
         *self.stage() == Stage::Ending
     }
 
+    /// Asks the guard to let it run, and answers whether it does; a command that ends at once ends after that.
+    pub(super) fn answer_go(&self, answer: impl FnOnce(bool) -> io::Result<()>) -> io::Result<()> {
+        self.answering.fetch_add(1, Ordering::AcqRel);
+        let answered = answer(self.ask_to_go());
+        self.answering.fetch_sub(1, Ordering::AcqRel);
+        answered
+    }
+
     /// Asks the guard to write down that it runs, and waits until it does.
-    pub(super) fn ask_to_go(&self) -> bool {
+    fn ask_to_go(&self) -> bool {
         let mut stage = self.stage();
         if *stage == Stage::Held {
             *stage = Stage::Asked;
@@ -217,6 +229,11 @@ impl Machine {
         drop(stage);
         if let Some(exit) = exit {
             let _ = say(io::stdout(), &Word::Ended(exit));
+        }
+        let mut left = LAST_WORDS;
+        while !left.is_zero() && self.answering.load(Ordering::Acquire) > 0 {
+            pause(STEP);
+            left = left.saturating_sub(STEP);
         }
         if !self.record.confinement.processes {
             let own = i32::try_from(std::process::id()).unwrap_or_default();

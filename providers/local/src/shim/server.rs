@@ -44,10 +44,10 @@ fn answer(machine: &Arc<Machine>, connection: &UnixStream) -> io::Result<()> {
         return Ok(());
     };
     match ask {
-        Ask::Go => {
-            let going = machine.ask_to_go();
-            say(connection, if going { &Answer::Going } else { &Answer::NotRunning })
-        }
+        Ask::Go => machine.answer_go(|going| {
+            let answer = if going { Answer::Going } else { Answer::NotRunning };
+            say(connection, &answer)
+        }),
         Ask::Stop { grace_millis } => {
             machine.stop(Duration::from_millis(grace_millis));
             Ok(())

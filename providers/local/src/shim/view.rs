@@ -19,17 +19,17 @@ use crate::message::Confinement;
 use crate::place::Place;
 
 /// What is the machine's own, or not of any disk.
-const OWN: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/tmp", HOME];
+const OWN: [&str; 7] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", HOME];
 /// Where container engines keep trees of their own, which they could not remove any more.
 const ENGINES: [&str; 3] = ["/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet"];
 /// Folders in which files are put, and which are therefore the machine's own to some depth.
 const WRITTEN: [(&str, usize); 7] = [
-    ("/etc", 3),
+    ("/etc", 2),
     ("/opt", 2),
     ("/srv", 2),
     ("/mnt", 1),
-    ("/usr/local", 3),
-    ("/var", 3),
+    ("/usr/local", 2),
+    ("/var", 2),
     ("/home", 1),
 ];
 
@@ -56,17 +56,17 @@ pub(super) fn enter(place: &Place, cage: Confinement, names: &Names, mounts: &[M
         return processes(Path::new("/proc"), cage).map_err(told("its own /proc"));
     }
     let view = place.folder.join("view");
-    let others = others();
+    let mounted = mounted();
     fs::create_dir_all("upper/etc").map_err(told("its /etc"))?;
     fs::set_permissions("upper/etc", Permissions::from_mode(0o755)).map_err(told("its /etc"))?;
     hosts(Path::new("upper/etc/hosts"), names).map_err(told("its /etc/hosts"))?;
     match overlay("/", Path::new("upper"), Path::new("work"), &view, cage) {
         Ok(()) => {}
-        Err(_) if cage.users => piecewise(&view, &others, cage).map_err(told("overlays"))?,
+        Err(_) if cage.users => piecewise(&view, &mounted, cage).map_err(told("overlays"))?,
         Err(error) => return Err(format!("an overlay: {error}")),
     }
-    for other in &others {
-        carry(other, &view);
+    for other in mounted.iter().filter(|other| other.carried) {
+        carry(&other.point, &view);
     }
     furnish(place, &view, cage).map_err(told("its own folders"))?;
     for mount in mounts {
@@ -82,6 +82,7 @@ fn furnish(place: &Place, view: &Path, cage: Confinement) -> io::Result<()> {
         fs::create_dir_all(at(path))?;
     }
     rustix::mount::mount_bind(place.tmp(), at("/tmp"))?;
+    rustix::mount::mount_bind(place.var_tmp(), at("/var/tmp"))?;
     rustix::mount::mount_bind(place.run_folder(), at("/run"))?;
     rustix::mount::mount_bind(place.home(), at(HOME))?;
     rustix::mount::mount_bind_recursive("/dev", at("/dev"))?;
@@ -121,11 +122,11 @@ fn overlay(lower: &str, upper: &Path, work: &Path, at: &Path, cage: Confinement)
     )?)
 }
 
-fn piecewise(view: &Path, others: &[PathBuf], cage: Confinement) -> io::Result<()> {
+fn piecewise(view: &Path, mounted: &[Mounted], cage: Confinement) -> io::Result<()> {
     rustix::mount::mount_bind(view, view)?;
     let mut pieces = Pieces {
         view,
-        others,
+        mounted,
         cage,
         count: 0,
     };
@@ -135,7 +136,7 @@ fn piecewise(view: &Path, others: &[PathBuf], cage: Confinement) -> io::Result<(
 /// Overlays of the folders that have no mounts in them.
 struct Pieces<'a> {
     view: &'a Path,
-    others: &'a [PathBuf],
+    mounted: &'a [Mounted],
     cage: Confinement,
     count: u32,
 }
@@ -159,10 +160,9 @@ impl Pieces<'_> {
                 }
             } else if kind.is_dir() {
                 fs::create_dir_all(&at)?;
-                let inside = |other: &&PathBuf| other.starts_with(&path);
-                match self.others.iter().find(inside) {
-                    // It is a mount itself, and carried as one.
-                    Some(other) if *other == path => {}
+                match self.mounted.iter().find(|other| other.point.starts_with(&path)) {
+                    // It is a mount itself: carried as one, or not shown.
+                    Some(other) if other.point == path => {}
                     // What cannot be looked into is empty for the machine.
                     Some(_) => drop(self.of_folder(&path)),
                     None => self.overlay(&path, &at)?,
@@ -216,8 +216,16 @@ fn own(lower: &Path, upper: &Path, depth: usize) {
     }
 }
 
-/// Where other file systems are mounted that a machine is to see.
-fn others() -> Vec<PathBuf> {
+/// Another file system, and where.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mounted {
+    point: PathBuf,
+    /// A machine is to see it.
+    carried: bool,
+}
+
+/// All of them but the root, the outer before the inner.
+fn mounted() -> Vec<Mounted> {
     const KERNEL: [&str; 15] = [
         "proc",
         "sysfs",
@@ -237,14 +245,18 @@ fn others() -> Vec<PathBuf> {
     ];
     const NAMES: [&str; 2] = ["/etc/hosts", "/etc/hostname"];
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mut found: Vec<PathBuf> = table
+    let mut found: Vec<Mounted> = table
         .lines()
         .filter_map(|line| {
             let (left, right) = line.split_once(" - ")?;
             let point = unescaped(left.split(' ').nth(4)?);
             let kernel = KERNEL.contains(&right.split(' ').next()?);
             let left_out = OWN.iter().chain(&ENGINES).any(|own| Path::new(&point).starts_with(own));
-            (!kernel && !left_out && point != "/" && !NAMES.contains(&point.as_str())).then(|| point.into())
+            let carried = !kernel && !left_out && !NAMES.contains(&point.as_str());
+            (point != "/").then(|| Mounted {
+                point: point.into(),
+                carried,
+            })
         })
         .collect();
     found.sort();
@@ -343,10 +355,8 @@ mod tests {
 
     #[test]
     fn nothing_of_the_kernels_is_carried() {
-        assert!(
-            others()
-                .iter()
-                .all(|other| !other.starts_with("/proc") && !other.starts_with("/dev"))
-        );
+        let of_kernel = |other: &Mounted| other.point.starts_with("/proc") || other.point.starts_with("/dev");
+        assert!(mounted().iter().any(of_kernel));
+        assert!(mounted().iter().all(|other| !(other.carried && of_kernel(other))));
     }
 }

@@ -1,0 +1,107 @@
+//! Whose files a machine sees, and whose it changes.
+
+use encamp_core::{ErrorKind, Level, Verb};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::bed::{Bed, cx, fresh_word, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("files::what_it_writes_is_its_own", own),
+        trial("files::it_sees_neither_temporary_files_nor_another_machine", apart),
+        trial("files::it_knows_its_own_name", names),
+        trial("files::plain_files_are_the_hosts_and_are_guarded", plain),
+    ]
+}
+
+async fn own() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    let word = fresh_word();
+    for folder in [
+        "/srv",
+        "/etc",
+        "/var",
+        "/usr/local",
+        "/opt",
+        "/",
+        "/data/new",
+        "/usr/local/bin",
+        "/home",
+    ] {
+        let script = format!("mkdir -p {folder} && echo mine > {folder}/{word} && cat {folder}/{word}");
+        let said = bed.run("web", &script).await;
+        assert_eq!(said.out, "mine\n", "{folder}: {said:?}");
+        let path = std::path::Path::new(folder).join(&word);
+        assert!(!path.exists(), "{} is on this host", path.display());
+    }
+    // What is there already can be replaced, and stays as it is on this host.
+    let before = std::fs::read("/etc/passwd").unwrap();
+    let said = bed.run("web", "cp /etc/passwd /etc/p && echo web:x:7:7::/:/bin/sh >> /etc/p && mv /etc/p /etc/passwd && tail -n 1 /etc/passwd").await;
+    assert_eq!(said.out, "web:x:7:7::/:/bin/sh\n", "{said:?}");
+    assert_eq!(std::fs::read("/etc/passwd").unwrap(), before);
+    bed.destroy("web").await;
+}
+
+async fn apart() {
+    let bed = Bed::new().await;
+    let here = tempfile::NamedTempFile::new().unwrap();
+    bed.raise("one", json!({})).await;
+    bed.raise("other", json!({})).await;
+    bed.run(
+        "one",
+        "echo mine > /tmp/file; echo mine > /run/file; echo mine > /root/file; echo mine > /dev/shm/file",
+    )
+    .await;
+    let said = bed
+        .run("other", "cat /tmp/file /run/file /root/file /dev/shm/file")
+        .await;
+    assert_eq!(said.out, "", "{said:?}");
+    let name = here.path().display();
+    assert!(!bed.run("one", &format!("test -e {name}")).await.exit.success());
+    bed.destroy("one").await;
+    bed.destroy("other").await;
+}
+
+async fn names() {
+    let bed = Bed::new().await;
+    let mut request = bed.request("web-0", json!({})).await;
+    request.aliases = vec![encamp_core::Name::new("web").unwrap()];
+    bed.raise_request(request).await;
+    let said = bed
+        .run("web-0", "hostname; getent hosts web-0 web; echo $HOSTNAME; pwd")
+        .await;
+    let words: Vec<&str> = said.out.split_whitespace().collect();
+    assert_eq!(words.first(), Some(&"web-0"), "{said:?}");
+    assert_eq!(words.iter().filter(|word| **word == "127.0.0.1").count(), 2, "{said:?}");
+    assert!(said.out.ends_with("web-0\n/root\n"), "{said:?}");
+    bed.destroy("web-0").await;
+}
+
+async fn plain() {
+    let bed = Bed::with(json!({ "files": "plain" })).await;
+    assert!(!bed.provider.capabilities().mounts);
+    let findings = bed.provider.check(&cx(), encamp_core::Check::new()).await.unwrap();
+    assert!(
+        findings.iter().all(|finding| finding.level != Level::Error),
+        "{findings:?}"
+    );
+    bed.raise("web", json!({})).await;
+    let said = bed
+        .run("web", "echo mine > \"$TMPDIR/file\"; pwd; cat \"$TMPDIR/file\"")
+        .await;
+    let home = bed.folder("web").join("home");
+    assert_eq!(said.out, format!("{}\nmine\n", home.display()));
+    for refused in ["/etc", "/tmp", &format!("{}/../../..", home.display())] {
+        let error = bed.copy_in("web", refused, "file", b"x").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{refused}: {error:?}");
+    }
+    let inside = home.join("in");
+    bed.copy_in("web", &inside.display().to_string(), "file", b"brought")
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(inside.join("file")).unwrap(), "brought");
+    assert!(bed.provider.capabilities().offers(Verb::Exec));
+    bed.destroy("web").await;
+}

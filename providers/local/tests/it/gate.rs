@@ -1,0 +1,132 @@
+//! Nothing of the user's runs before it is written down that it may.
+
+use encamp_core::{ErrorKind, Phase};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::bed::{Bed, connect, processes_of, trial, until};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("gate::who_made_it_is_gone_and_nothing_ran", gone),
+        trial("gate::another_process_starts_what_was_held", taken_over),
+        trial("gate::what_stands_for_it_is_written_down_before", written),
+        trial("gate::files_land_before_the_command_begins", files),
+        trial("gate::another_folder_is_another_site", sites),
+        trial("gate::what_this_host_does_not_have_is_told", refused),
+    ]
+}
+
+/// A command that leaves a trace.
+fn traced() -> serde_json::Value {
+    json!({ "command": "echo ran >> /srv/trace; while :; do sleep 1; done" })
+}
+
+fn trace(bed: &Bed) -> String {
+    std::fs::read_to_string(bed.folder("web").join("upper/srv/trace")).unwrap_or_default()
+}
+
+fn is_there(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+async fn gone() {
+    let mut bed = Bed::new().await;
+    bed.create(bed.request("web", traced()).await).await.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Held);
+    let [shim, first] = processes_of(&bed.folder("web"));
+    assert!(is_there(shim) && is_there(first));
+    // The only provider that holds the gate.
+    bed.provider = bed.again().await;
+    until("the end of the shim", || !is_there(shim) && !is_there(first)).await;
+    assert_eq!(bed.phase("web").await, Phase::Held);
+    assert_eq!(trace(&bed), "");
+    bed.start("web").await.unwrap();
+    until("the command", || trace(&bed) == "ran\n").await;
+    bed.destroy("web").await;
+}
+
+async fn taken_over() {
+    let mut bed = Bed::new().await;
+    bed.create(bed.request("web", traced()).await).await.unwrap();
+    let shims = processes_of(&bed.folder("web"));
+    let again = bed.again().await;
+    let first = std::mem::replace(&mut bed.provider, again);
+    bed.start("web").await.unwrap();
+    assert_eq!(processes_of(&bed.folder("web")), shims, "a second shim was started");
+    // It runs, so it no longer matters who made it.
+    drop(first);
+    until("the command", || trace(&bed) == "ran\n").await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(bed.phase("web").await, Phase::Running);
+    assert_eq!(trace(&bed), "ran\n");
+    bed.destroy("web").await;
+}
+
+async fn written() {
+    let bed = Bed::new().await;
+    bed.create(bed.request("web", traced()).await).await.unwrap();
+    assert_eq!(bed.listed().await, [Bed::stamp("web").key.to_string()]);
+    let run = std::fs::read_to_string(bed.folder("web").join("run.json")).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert!(run.contains(boot.trim()), "{run}");
+    assert!(!bed.folder("web").join("life.json").exists());
+    bed.start("web").await.unwrap();
+    let life = std::fs::read_to_string(bed.folder("web").join("life.json")).unwrap();
+    assert_eq!(life, "\"running\"");
+    bed.destroy("web").await;
+    assert!(bed.listed().await.is_empty());
+}
+
+async fn files() {
+    let bed = Bed::new().await;
+    let command = json!({ "command": "cat /etc/app/conf; while :; do sleep 1; done" });
+    bed.create(bed.request("web", command).await).await.unwrap();
+    bed.copy_in("web", "/etc/app", "conf", b"brought\n").await.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Held);
+    bed.start("web").await.unwrap();
+    until_said(&bed, "brought\n").await;
+    // Also into one that has stopped, which does not begin to run by that.
+    bed.stop("web", std::time::Duration::ZERO).await;
+    bed.copy_in("web", "/etc/app", "conf", b"again\n").await.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Stopped);
+    bed.start("web").await.unwrap();
+    until_said(&bed, "brought\nagain\n").await;
+    bed.destroy("web").await;
+}
+
+async fn until_said(bed: &Bed, text: &str) {
+    for _ in 0..200 {
+        if bed.said("web").await == text {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it said {:?}", bed.said("web").await);
+}
+
+async fn sites() {
+    let (one, other) = (Bed::new().await, Bed::new().await);
+    assert_ne!(one.provider.site(), other.provider.site());
+    assert_eq!(one.provider.site(), one.again().await.site());
+    let target = encamp_core::Target::new(Bed::stamp("web"), other.provider.site().clone(), None);
+    let error = one.provider.inspect(&crate::bed::cx(), target).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+async fn refused() {
+    let name = encamp_core::InstanceName::new("local").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = json!({ "root": folder.path() });
+    let without = encamp_core::Ambient::none();
+    let (kind, cx) = (encamp_provider_local::kind(), crate::bed::cx());
+    let error = kind.connect(&cx, name, settings, without).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.hint().unwrap().contains("helper"));
+    if !crate::bed::is_root() {
+        let settings = json!({ "root": folder.path(), "cage": "cgroup" });
+        let error = connect(settings).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.hint().unwrap().contains("`cage`"), "{error:?}");
+    }
+}

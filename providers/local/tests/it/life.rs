@@ -1,0 +1,208 @@
+//! Ends and new beginnings.
+
+use std::time::Duration;
+
+use encamp_core::{Exec, Exit, Phase, Renew, Size, Time, Verb};
+use libtest_mimic::Trial;
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use rustix::process::Signal;
+
+use crate::bed::{Bed, cx, fresh_word, processes_of, send, ticket, trial, until, with_word};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("life::a_machine_whose_shim_was_killed_starts_again", again),
+        trial("life::its_time_ends_what_was_held_and_what_runs", expiry),
+        trial("life::a_shorter_time_counts_within_seconds", shortened),
+        trial("life::a_grace_before_destroy_is_kept", grace),
+        trial("life::what_nobody_listens_to_goes_on", unheard),
+        trial("life::what_is_left_behind_holds_no_output_open", left_behind),
+        trial("life::a_terminal_leads_its_session", terminal),
+        trial("life::an_end_by_signal_is_seen_as_one", signal),
+        trial("life::run_is_empty_after_a_new_start", fresh_run),
+    ]
+}
+
+async fn again() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({ "command": "echo begun; while :; do sleep 1; done" }))
+        .await;
+    for pid in processes_of(&bed.folder("web")) {
+        send(pid, Signal::KILL);
+    }
+    bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
+        .await;
+    bed.start("web").await.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Running);
+    assert_eq!(bed.run("web", "echo here").await.out, "here\n");
+    bed.destroy("web").await;
+}
+
+fn in_seconds(seconds: u64) -> Time {
+    #[expect(clippy::disallowed_methods, reason = "the machine goes by the host's clock")]
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    Time::from_unix_millis(i64::try_from(since.as_millis()).unwrap()).plus(Duration::from_secs(seconds))
+}
+
+async fn expiry() {
+    let bed = Bed::new().await;
+    let word = fresh_word();
+    let mut request = bed
+        .request(
+            "web",
+            json!({ "command": ["sh", "-c", "while :; do sleep 1; done", "sh", word] }),
+        )
+        .await;
+    request.expires = Some(in_seconds(2));
+    bed.raise_request(request).await;
+    let mut held = bed.request("held", json!({})).await;
+    held.expires = Some(in_seconds(2));
+    bed.create(held).await.unwrap();
+    let [shim, _] = processes_of(&bed.folder("held"));
+    assert_eq!(with_word(&word).len(), 1);
+    until("the end of what runs", || with_word(&word).is_empty()).await;
+    bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
+    let why = bed.provider.inspect(&cx(), bed.target("web")).await.unwrap().why;
+    assert_eq!(why.as_deref(), Some("its time was over"));
+    until("the end of the shim", || {
+        !std::path::Path::new(&format!("/proc/{shim}/exe")).exists()
+    })
+    .await;
+    bed.destroy("web").await;
+    bed.destroy("held").await;
+}
+
+async fn shortened() {
+    let bed = Bed::new().await;
+    let mut request = bed.request("web", json!({})).await;
+    request.expires = Some(in_seconds(3600));
+    bed.raise_request(request).await;
+    let renew = Renew::new(bed.target("web"), in_seconds(1));
+    bed.provider
+        .renew(&cx(), &ticket("web", Verb::Renew), renew)
+        .await
+        .unwrap();
+    bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
+    bed.destroy("web").await;
+}
+
+async fn grace() {
+    let bed = Bed::new().await;
+    let table = json!({
+        "command": "trap 'echo asked > /tmp/asked; cp /tmp/asked \"$OUT\"; exit 0' TERM; while :; do sleep 0.1; done",
+        "stop_grace": "5s",
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = bed.request("web", table).await;
+    let mut mount = encamp_core::Mount::read_only(folder.path(), "/mnt/out");
+    mount.read_only = false;
+    request.mounts.push(mount);
+    request.env.insert("OUT".to_owned(), "/mnt/out/asked".to_owned());
+    bed.raise_request(request).await;
+    // It has to hear the request.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bed.destroy("web").await;
+    assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), "asked\n");
+}
+
+async fn unheard() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    // More than a pipe holds, so that it would wait for ever, or end by a signal.
+    let script = "sleep 0.2; head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; echo done > /tmp/done";
+    drop(bed.provider.exec(&cx(), bed.script("web", script)).await.unwrap());
+    until_done(&bed, "/tmp/done").await;
+    // The same where the whole process that asked is gone.
+    let script = "sleep 1; head -c 1000000 /dev/zero; echo done > /tmp/after";
+    let exec = bed.script("web", script);
+    let provider = bed.again().await;
+    let other = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        drop(runtime.block_on(async { provider.exec(&cx(), exec).await.unwrap() }));
+    });
+    other.join().unwrap();
+    until_done(&bed, "/tmp/after").await;
+    bed.destroy("web").await;
+}
+
+async fn until_done(bed: &Bed, path: &str) {
+    for _ in 0..300 {
+        if bed.run("web", &format!("cat {path}")).await.out == "done\n" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path} did not come");
+}
+
+async fn left_behind() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    let finishing = bed.run("web", "echo said; sleep 600 & exit 7");
+    let said = tokio::time::timeout(Duration::from_secs(20), finishing)
+        .await
+        .expect("it waits for the sleeper");
+    assert_eq!(
+        (said.exit, said.out.as_str(), said.err.as_str()),
+        (Exit::Code(7), "said\n", "")
+    );
+    bed.destroy("web").await;
+}
+
+async fn terminal() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    let script = "tty; test -r /dev/tty && echo controlling; stty size; echo $TERM";
+    let mut exec = Exec::new(bed.target("web"), ["sh", "-c", script]);
+    exec.tty = Some(Size::new(31, 77));
+    let mut process = bed.provider.exec(&cx(), exec).await.unwrap();
+    let mut said = Vec::new();
+    process.stdout.read_to_end(&mut said).await.unwrap();
+    let said = String::from_utf8_lossy(&said).replace('\r', "");
+    assert_eq!(process.control.wait().await.unwrap(), Exit::Code(0));
+    assert!(said.starts_with("/dev/pts/"), "{said}");
+    assert!(said.ends_with("controlling\n31 77\nxterm\n"), "{said}");
+    bed.destroy("web").await;
+}
+
+async fn signal() {
+    let bed = Bed::new().await;
+    let table = json!({ "command": "kill -SEGV $$" });
+    bed.create(bed.request("web", table).await).await.unwrap();
+    bed.start("web").await.unwrap();
+    bed.wait_for("web", |phase| *phase == Phase::Exited(Exit::Signal("SEGV".into())))
+        .await;
+    bed.destroy("web").await;
+    let missing = json!({ "command": ["encamp-no-such-program"] });
+    bed.create(bed.request("missing", missing).await).await.unwrap();
+    bed.start("missing").await.unwrap();
+    bed.wait_for("missing", |phase| *phase == Phase::Exited(Exit::Code(127)))
+        .await;
+    assert!(
+        bed.said("missing")
+            .await
+            .contains("`encamp-no-such-program` cannot be run")
+    );
+    bed.destroy("missing").await;
+}
+
+async fn fresh_run() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    bed.run(
+        "web",
+        "mkdir -p /run/app && echo 7 > /run/app/pid && echo kept > /root/kept",
+    )
+    .await;
+    bed.stop("web", Duration::ZERO).await;
+    bed.start("web").await.unwrap();
+    assert_eq!(bed.run("web", "ls /run; cat /root/kept").await.out, "lock\nkept\n");
+    bed.destroy("web").await;
+}

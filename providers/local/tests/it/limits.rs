@@ -1,0 +1,91 @@
+//! Limits, which control groups hold.
+
+use std::path::Path;
+
+use encamp_core::{ErrorKind, Exit, Needs, Resolve};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::bed::{Bed, cx, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("limits::memory_and_processes_have_an_end", held),
+        trial("limits::needs_become_limits", needs),
+        trial("limits::groups_go_with_their_machine", gone),
+    ]
+}
+
+async fn held() {
+    let bed = Bed::new().await;
+    bed.raise("small", json!({ "memory": "96MiB", "pids": 24 })).await;
+    // `tail` keeps a line without an end in memory.
+    let said = bed.run("small", "head -c 300000000 /dev/zero | tail; exit $?").await;
+    assert_ne!(said.exit, Exit::Code(0), "{said:?}");
+    let said = bed.run("small", "echo here").await;
+    assert_eq!(said.out, "here\n");
+    let said = bed
+        .run(
+            "small",
+            "i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i + 1)); done; wait; echo all",
+        )
+        .await;
+    assert!(!said.out.contains("all"), "60 processes were started: {said:?}");
+    bed.destroy("small").await;
+}
+
+async fn needs() {
+    let bed = Bed::new().await;
+    let mut resolve = Resolve::new(json!({}));
+    resolve.needs = serde_json::from_value::<Needs>(json!({ "memory": 256 << 20, "cpu": 0.5 })).unwrap();
+    let candidate = bed.provider.resolve(&cx(), resolve).await.unwrap().remove(0);
+    assert_eq!(candidate.body, json!({ "memory": "256MiB", "cpus": 0.5 }));
+    let mut request = bed.request("web", json!({})).await;
+    request.body = candidate.body;
+    bed.raise_request(request).await;
+    // A busy loop of a second takes two where half a core is there.
+    let said = bed
+        .run("web", "timeout 2 sh -c 'while :; do :; done'; cat /proc/self/cgroup")
+        .await;
+    assert!(said.out.contains("encamp-"), "{said:?}");
+    let quota = files_of("cpu.cfs_quota_us").chain(files_of("cpu.max"));
+    assert!(
+        quota.into_iter().any(|text| text.starts_with("50000")),
+        "no group limits the cores"
+    );
+    bed.destroy("web").await;
+    let mut resolve = Resolve::new(json!({}));
+    resolve.needs.memory = Some(1 << 60);
+    let error = bed.provider.resolve(&cx(), resolve).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// What all groups of machines say in one file.
+fn files_of(name: &'static str) -> impl Iterator<Item = String> {
+    groups()
+        .into_iter()
+        .filter_map(move |group| std::fs::read_to_string(Path::new(&group).join(name)).ok())
+}
+
+fn groups() -> Vec<String> {
+    let found = std::process::Command::new("find")
+        .args(["/sys/fs/cgroup", "-type", "d", "-name", "encamp-ec-abcdef-*"])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&found.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn gone() {
+    let bed = Bed::new().await;
+    let own = |groups: Vec<String>| groups.into_iter().filter(|group| group.contains("-mine-")).count();
+    bed.raise("mine", json!({ "pids": 100 })).await;
+    assert_eq!(own(groups()), 2);
+    bed.stop("mine", std::time::Duration::ZERO).await;
+    assert_eq!(own(groups()), 0);
+    bed.start("mine").await.unwrap();
+    bed.destroy("mine").await;
+    assert_eq!(own(groups()), 0);
+}
