@@ -12,8 +12,8 @@ use tempfile::TempDir;
 /// A test's own folder.
 pub(crate) struct Bed {
     folder: TempDir,
-    /// What it makes on the daemon is taken down when it ends.
-    with_docker: bool,
+    /// What it makes is taken down when it ends.
+    takes_down: bool,
 }
 
 /// How a call of the program ended.
@@ -47,7 +47,7 @@ impl Bed {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
-            with_docker: false,
+            takes_down: false,
         }
     }
 
@@ -60,7 +60,14 @@ impl Bed {
             "a Docker daemon with the image busybox:1.35 is missing: tests/run --install"
         );
         let mut bed = Self::new();
-        bed.with_docker = true;
+        bed.takes_down = true;
+        bed
+    }
+
+    /// For tests with machines on this host.
+    pub(crate) fn with_local() -> Self {
+        let mut bed = Self::new();
+        bed.takes_down = true;
         bed
     }
 
@@ -253,7 +260,7 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        if !self.with_docker || !self.path().join("state/store.db").exists() {
+        if !self.takes_down || !self.path().join("state/store.db").exists() {
             return;
         }
         let _ = self.encamp(&["gc"]);

@@ -18,6 +18,9 @@ mod docker_terminal;
 mod docker_up;
 mod file;
 mod init;
+#[cfg(feature = "failpoints")]
+mod local_failpoints;
+mod local_run;
 mod no_daemon;
 mod settings;
 mod store;

@@ -17,11 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a supervisor that outlives the command that started it, unless one runs: `NAME RESTART COMMAND…`.
 ///
-/// What a service says is in `NAME.log`, how it ended last in `NAME.exit`. TERM to the supervisor, whose number is in
+/// Where machines share the files of a host, each has a folder of its own instead of `/run/encamp`, and says so by
+/// `ENCAMP_RUN`. What a service says is in `NAME.log`, how it ended last in `NAME.exit`. TERM to the supervisor, whose number is in
 /// `NAME.pid`, ends both.
 const SUPERVISE: &str = r#"
 name=$1 restart=$2; shift 2
-dir=/run/encamp/services
+dir=${ENCAMP_RUN:-/run/encamp}/services
 mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ] || dir=/tmp/encamp-services-$(id -u)
 mkdir -p "$dir" || exit
 if [ -f "$dir/$name.pid" ] && kill -0 "$(cat "$dir/$name.pid")" 2>/dev/null; then exit 0; fi
@@ -49,7 +50,7 @@ echo $! >"$dir/$name.pid"
 /// Shows the log of a service, wherever its supervisor could write it: `NAME OPTIONS…` of `tail`.
 const LOG: &str = r#"
 name=$1; shift
-for dir in /run/encamp/services /tmp/encamp-services-*; do
+for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
   [ ! -f "$dir/$name.log" ] || exec tail "$@" "$dir/$name.log"
 done
 exit 1
@@ -60,7 +61,7 @@ exit 1
 const END: &str = r#"
 left=$(( $1 * 10 )); shift
 files=
-for dir in /run/encamp/services /tmp/encamp-services-*; do
+for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
   for name; do
     file=$dir/$name.pid
     [ -f "$file" ] && kill -TERM "$(cat "$file")" 2>/dev/null && files="$files $file"
@@ -77,7 +78,7 @@ exit 1
 
 /// Says which services have ended and do not come again, and with what: `NAME…`.
 const ENDED: &str = r#"
-for dir in /run/encamp/services /tmp/encamp-services-*; do
+for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
   for name; do
     [ ! -f "$dir/$name.exit" ] || [ -f "$dir/$name.pid" ] || echo "$name $(cat "$dir/$name.exit")"
   done
@@ -149,8 +150,7 @@ pub(crate) async fn dead(inside: &Inside, row: &IntentRow, within: Duration) -> 
 
 /// The command that succeeds where a service was ever started.
 pub(crate) fn known(service: &str) -> Vec<String> {
-    const KNOWN: &str =
-        r#"for dir in /run/encamp/services /tmp/encamp-services-*; do [ ! -f "$dir/$1.log" ] || exit 0; done; exit 1"#;
+    const KNOWN: &str = r#"for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do [ ! -f "$dir/$1.log" ] || exit 0; done; exit 1"#;
     ["sh", "-c", KNOWN, "sh", service].map(str::to_owned).into()
 }
 

@@ -229,6 +229,39 @@ impl Bed {
     }
 }
 
+/// A test that fails leaves its machines: whatever stands for one of this folder, or carries its tag, ends here.
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let id = std::fs::read_to_string(self.root.join(".id")).unwrap_or_default();
+        let tag = format!(".{}", id.get(..8).unwrap_or("none"));
+        let folder = self.root.to_string_lossy().into_owned();
+        for _ in 0..50 {
+            let left: Vec<i32> = all_processes().filter(|pid| is_of(*pid, &folder, &tag)).collect();
+            for pid in &left {
+                let _ = Pid::from_raw(*pid).map(|pid| rustix::process::kill_process(pid, Signal::KILL));
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+fn is_of(pid: i32, folder: &str, tag: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&environment).into_owned();
+    let mut variables = text.split('\0');
+    variables.any(|one| {
+        one.starts_with("ENCAMP_HELPER=shim ") && one.contains(folder)
+            || one.starts_with("ENCAMP_COOKIE=") && one.ends_with(tag)
+    })
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 pub(crate) fn ticket(object: &str, verb: Verb) -> Ticket {
     Ticket::of_committed_intent(Bed::stamp(object).key, verb, 1)
 }
@@ -252,13 +285,11 @@ pub(crate) async fn until(what: &str, mut there: impl FnMut() -> bool) {
 
 /// The processes of this host that have a word among their arguments, zombies left out.
 pub(crate) fn with_word(word: &str) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let has = |pid: &i32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|one| one == word.as_bytes())
     };
-    pids.filter(has).collect()
+    all_processes().filter(has).collect()
 }
 
 /// A word that is in no other process's arguments.
