@@ -11,7 +11,7 @@ fn an_empty_folder_gets_the_quickstart_and_a_file_is_never_overwritten() {
     assert_snapshot!(bed.encamp(&["init", "My_Shop"]), @r"
     exit 0
     -- stdout
-    Created My_Shop/encamp.toml   2 machines on `docker`, 1 stage, ttl 15m
+    Created My_Shop/encamp.toml   2 machines on `local`, 1 stage, ttl 15m
     Next: encamp run My_Shop/encamp.toml
     -- stderr
     ");
@@ -54,8 +54,11 @@ fn docker_the_quickstart_runs_and_a_dockerfile_comes_up() {
     let bed = Bed::with_docker();
     std::fs::create_dir(bed.path().join("quick")).unwrap();
     bed.encamp(&["init", "quick"]).exits(0);
-    let ran = bed.encamp(&["run", "quick"]).exits(0);
-    assert!(ran.stdout.contains("\n1 task, all passed in [T]"), "{ran}");
+    let to_docker = ["--set", "machines.*.provider=docker"];
+    for more in [&[][..], &to_docker] {
+        let ran = bed.encamp(&[&["run", "quick"], more].concat()).exits(0);
+        assert!(ran.stdout.contains("\n2 tasks, all passed in [T]"), "{ran}");
+    }
 
     bed.write(
         "shop/Dockerfile",

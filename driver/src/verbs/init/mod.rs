@@ -18,8 +18,9 @@ use crate::{clean, moment, output, words};
 
 const QUICKSTART: &str = include_str!("quickstart.toml");
 const OF_DOCKERFILE: &str = include_str!("dockerfile.toml");
-/// The kind that the file speaks of.
-const KIND: &str = "docker";
+/// The kind that builds what a Dockerfile says, and the one that needs nothing.
+const BUILDS: &str = "docker";
+const NEEDS_NOTHING: &str = "local";
 /// The longest name of an environment.
 const NAME: usize = 40;
 
@@ -35,8 +36,9 @@ pub(super) fn init(desk: &Desk, args: &Init) -> Result<Exit, Failure> {
         .iter()
         .find_map(|name| Some((*name, read(&folder.join(name))?)));
     let name = name_of(&folder);
-    let provider = desk.settings.instances.iter().find(|instance| instance.kind == KIND);
-    let provider = provider.map_or(KIND, |instance| instance.name.as_str());
+    let kind = if dockerfile.is_some() { BUILDS } else { NEEDS_NOTHING };
+    let provider = desk.settings.instances.iter().find(|instance| instance.kind == kind);
+    let provider = provider.map_or(kind, |instance| instance.name.as_str());
     let text = match &dockerfile {
         Some(dockerfile) => OF_DOCKERFILE.replace("@PORTS@", &image::ports(dockerfile)),
         None => QUICKSTART.to_owned(),
