@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::clock;
 use crate::dice::Dice;
 use crate::files::{single, with_task};
+use crate::here::called;
 use crate::installation::Installation;
 
 /// How long a keeper may take.
@@ -114,6 +115,68 @@ fn crash_keepers_end_killed_runs() {
     println!("killed {ROUNDS} runs of ten machines; the slowest keeper took {slowest:.1?}");
 }
 
+/// The same on this host. `NAP` is what its machines do, and nobody else.
+const TEN_HERE: &str = r#"
+name = "ten"
+ttl = "30m"
+
+[machines.m]
+provider = "local"
+count = 10
+local.command = "NAP & setsid NAP & exec NAP"
+
+[[stages]]
+name = "test"
+
+[[stages.tasks]]
+name = "last"
+on = "m-0"
+run = "setsid NAP & NAP"
+"#;
+
+#[test]
+fn crash_keepers_end_killed_runs_here() {
+    let installation = Installation::new();
+    let nap = format!("sleep 1733.{}", std::process::id());
+    let file = installation.write("ten.toml", &TEN_HERE.replace("NAP", &nap));
+    let mut dice = Dice::new(21);
+    let mut slowest = Duration::ZERO;
+    let mut seen = 0;
+    for round in 0..ROUNDS {
+        let mut run = installation.call(&["run", &file]).kept();
+        if round % 2 == 1 {
+            run = run.in_group();
+        }
+        let mut run = run.begin();
+        let moment = Duration::from_millis(dice.below(3000) as u64);
+        clock::until(moment, || None::<()>);
+        run.kill();
+        seen += called(&nap).len();
+        let began = clock::now();
+        let left = || {
+            (
+                called(&nap).len(),
+                installation.sandboxes(),
+                installation.keepers().len(),
+            )
+        };
+        let gone = clock::until(WITHIN, || (left() == (0, Vec::new(), 0)).then_some(()));
+        assert!(
+            gone.is_some(),
+            "left after {WITHIN:?}: {:?}\n{}",
+            left(),
+            installation.kept()
+        );
+        slowest = slowest.max(began.elapsed());
+    }
+    assert!(seen > ROUNDS, "only {seen} processes were there to be ended");
+    installation.call(&["gc"]).well();
+    assert!(installation.environments().is_empty());
+    println!(
+        "killed {ROUNDS} runs of ten machines on this host, {seen} processes; the slowest keeper took {slowest:.1?}"
+    );
+}
+
 #[test]
 fn crash_keeper_and_command_die_together() {
     let installation = Installation::new();
@@ -128,6 +191,80 @@ fn crash_keeper_and_command_die_together() {
     // Any next command, here one of another environment, and its own keeper.
     let other = installation.write("other.toml", &single("other"));
     installation.call(&["run", &other]).kept().well();
+    installation.empties(WITHIN);
+    installation.is_empty();
+}
+
+/// A control group of its own, which kills all that is in it.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    fn new() -> Self {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let mounted = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (place, kind) = (words.next()?, words.next()?);
+            (kind == "cgroup2").then(|| place.to_owned())
+        });
+        let root =
+            mounted.expect("control groups of version 2 are mounted: mount -t cgroup2 none /sys/fs/cgroup/unified");
+        let group = std::path::Path::new(&root).join(format!("encamp-crash-{}", std::process::id()));
+        fs::create_dir(&group).expect("a control group can be made: run the tests as root");
+        Self(group)
+    }
+
+    fn kill(&self) {
+        fs::write(self.0.join("cgroup.kill"), "1").expect("a control group can be killed");
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+        let gone = || fs::remove_dir(&self.0).ok();
+        clock::until(WITHIN, gone);
+    }
+}
+
+#[test]
+fn crash_whole_control_group_is_killed() {
+    let installation = Installation::new();
+    let group = Group::new();
+    let file = installation.write("one.toml", &single("one"));
+    let up = installation
+        .call(&["up", &file])
+        .kept()
+        .in_control_group(&group.0)
+        .well();
+    let promise = "the next encamp command if its whole control group is killed";
+    assert!(up.said().contains(promise), "{up}");
+    let slow = installation.write("slow.toml", &with_task("slow", "1m", "sleep 50"));
+    let run = installation
+        .call(&["run", &slow])
+        .kept()
+        .in_control_group(&group.0)
+        .begin();
+    clock::until(WITHIN, || run.said().contains("running").then_some(())).expect("the task runs");
+    assert_eq!(installation.keepers().len(), 2);
+    group.kill();
+    let dead = clock::until(WITHIN, || installation.keepers().is_empty().then_some(()));
+    assert!(dead.is_some(), "a keeper has left its control group");
+    drop(run);
+    assert!(!installation.standing().is_empty());
+    // The next command ends the dead run, and keeps what is still wanted.
+    installation.call(&["up", &file]).kept().well();
+    let machines: Vec<String> = installation
+        .standing()
+        .iter()
+        .map(|thing| thing.label("encamp.environment").to_owned())
+        .collect();
+    let one = installation.environments()[0]["id"]
+        .as_str()
+        .expect("it has an id")
+        .to_owned();
+    assert!(machines.iter().all(|of| *of == one), "{machines:?}");
+    assert_eq!(installation.keepers().len(), 1);
+    installation.down("one");
     installation.empties(WITHIN);
     installation.is_empty();
 }

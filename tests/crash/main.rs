@@ -9,6 +9,7 @@ mod deaths;
 mod decoys;
 mod dice;
 mod files;
+mod here;
 mod installation;
 mod keepers;
 mod matrix;

@@ -81,6 +81,29 @@ impl Call {
         self
     }
 
+    /// In a control group, and what it starts with it.
+    pub(crate) fn in_control_group(mut self, group: &Path) -> Self {
+        let mut inside = Command::new("sh");
+        let enter = format!("echo $$ >'{}/cgroup.procs' && exec \"$0\" \"$@\"", group.display());
+        inside
+            .arg("-c")
+            .arg(enter)
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        if let Some(folder) = self.command.get_current_dir() {
+            inside.current_dir(folder);
+        }
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside.stdin(Stdio::null());
+        self.command = inside;
+        self
+    }
+
     /// Kills it at the first time that it reaches a failpoint.
     pub(crate) fn killed_at(self, point: &str) -> Self {
         self.env("ENCAMP__FAILPOINT", point)
