@@ -98,13 +98,14 @@ fn the_doctor_says_what_holds_and_what_mends_the_rest() {
         .run(bed.command(&["doctor"]).env("DOCKER_HOST", "unix:///nowhere"))
         .exits(3);
     for line in [
-        "ok     encamp     0.1.0; kinds: docker 0.1.0\n",
+        "ok     encamp     0.1.0; kinds: docker 0.1.0, local 0.1.0\n",
         "ok     settings   [BED]/home/.config/encamp/settings.toml, the ENCAMP__ variables\n",
         "ok     state      [BED]/state, controller ",
         "ok     store      0 environments\n",
         "fail   far        no Docker daemon answers at unix:///nonexistent: the socket does not exist\n       help:  sudo systemctl",
         "fail   docker     no Docker daemon answers at unix:///nowhere",
-        "4 ok, 0 warnings, 2 failures\n",
+        "ok     local      answers in [T] (local:",
+        ", 2 failures\n",
     ] {
         assert!(ran.stdout.contains(line), "{line}: {ran}");
     }

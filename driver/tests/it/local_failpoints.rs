@@ -37,8 +37,8 @@ fn what_was_recorded_and_not_started_has_not_run() {
     for point in [
         "send.create.web.before",
         "send.create.web.after",
-        "commit.see.web.before",
-        "commit.see.web.after",
+        "commit.seen.web.before",
+        "commit.seen.web.after",
         "send.start.web.before",
     ] {
         let bed = Bed::with_local();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,6 +68,7 @@ impl Host {
         private_folder(&root).map_err(io(&root))?;
         // Paths into the folder of a machine must not depend on links that may change.
         let root = root.canonicalize().map_err(io(&root))?;
+        is_ours_alone(&root)?;
         let site = Site::new(format!("local:{}", id_of(&root)?));
         clear_remains(&root);
         let abilities = ability::known(cx, &root, &helper).await?;
@@ -212,6 +214,22 @@ impl Sandbox {
     pub(super) fn key(&self) -> &str {
         self.record.create.stamp.key.as_str()
     }
+}
+
+/// Whoever can write to the folder decides what runs on this user's behalf.
+fn is_ours_alone(root: &Path) -> Result<()> {
+    let seen = fs::metadata(root).map_err(io(root))?;
+    let owner = rustix::process::geteuid().as_raw();
+    if seen.uid() == owner && seen.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(
+        Error::new(ErrorKind::Invalid, "others can write to the folder of machines")
+            .with("folder", root.display())
+            .with("owner", seen.uid())
+            .with("mode", format!("{:o}", seen.mode() & 0o7777))
+            .next_step("give it to this user alone, or name another by `root` in the settings of this provider"),
+    )
 }
 
 /// The id of a folder of machines, made at first use: two folders are two sites.

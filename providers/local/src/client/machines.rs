@@ -31,7 +31,6 @@ impl Host {
                 .with("folder", missing.from.display())
                 .with("at", &missing.to));
         }
-        are_free(&create.ports)?;
         let record = Record::new(create, &self.plan)?;
         if !self.settle_in(&place, &record)? {
             let adopted = self.adopt(&place, &record.create)?;

@@ -1,5 +1,7 @@
 //! Nothing of the user's runs before it is written down that it may.
 
+use std::os::unix::fs::PermissionsExt;
+
 use encamp_core::{ErrorKind, Phase};
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -14,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gate::files_land_before_the_command_begins", files),
         trial("gate::another_folder_is_another_site", sites),
         trial("gate::what_this_host_does_not_have_is_told", refused),
+        trial("gate::a_folder_that_others_can_write_is_refused", open_folder),
     ]
 }
 
@@ -128,5 +131,19 @@ async fn refused() {
         let error = connect(settings).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.hint().unwrap().contains("`cage`"), "{error:?}");
+    }
+}
+
+async fn open_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = json!({ "root": folder.path() });
+    let allow = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    for (mode, taken) in [(0o777, false), (0o770, false), (0o755, true)] {
+        allow(mode);
+        let connected = connect(settings.clone()).await;
+        assert_eq!(connected.is_ok(), taken, "{mode:o}");
+        if let Err(error) = connected {
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
     }
 }

@@ -1,5 +1,4 @@
 //! Sandboxes on this host. The program is its own helper, and runs itself once more as an ordinary user.
-#![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
