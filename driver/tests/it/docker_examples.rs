@@ -15,6 +15,11 @@ fn example(name: &str, images: &[&str]) -> Bed {
             "the image {image} is missing: tests/parts/parts up"
         );
     }
+    copy(&bed, name);
+    bed
+}
+
+fn copy(bed: &Bed, name: &str) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
     let copied = Command::new("cp")
         .arg("-r")
@@ -22,7 +27,6 @@ fn example(name: &str, images: &[&str]) -> Bed {
         .arg(bed.path().join(name))
         .status();
     assert!(copied.is_ok_and(|status| status.success()), "{name} cannot be copied");
-    bed
 }
 
 fn output(bed: &Bed, path: &str) -> String {
@@ -83,4 +87,26 @@ fn a_shop_sells_to_the_outside() {
     assert!(again.contains("5 unchanged"), "{again}");
     bed.encamp(&["down", "-e", "shop"]).exits(0);
     bed.nothing_is_left();
+}
+
+#[test]
+fn the_shop_runs_on_this_host_by_one_word() {
+    for program in ["redis-server", "perl", "wget", "pg_isready"] {
+        let there = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output();
+        assert!(
+            there.is_ok_and(|it| it.status.success()),
+            "{program} is missing: tests/run --install"
+        );
+    }
+    let bed = Bed::new();
+    copy(&bed, "shop");
+    let ran = bed
+        .encamp(&["run", "shop", "--set", "machines.*.provider=local"])
+        .exits(0);
+    assert!(ran.stdout.contains("2 tasks, 5 tests, all passed"), "{ran}");
+    assert!(
+        bed.read("encamp-out/artifacts/test/stored/db/shop.sql")
+            .contains("CREATE TABLE")
+    );
+    assert!(bed.encamp(&["ls"]).stdout.contains("no environments"));
 }
