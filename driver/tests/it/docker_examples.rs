@@ -98,7 +98,7 @@ fn the_shop_runs_on_this_host_by_one_word() {
             "{program} is missing: tests/run --install"
         );
     }
-    let bed = Bed::new();
+    let bed = Bed::with_local();
     copy(&bed, "shop");
     let ran = bed
         .encamp(&["run", "shop", "--set", "machines.*.provider=local"])

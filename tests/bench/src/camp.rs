@@ -10,13 +10,8 @@ use crate::Failure;
 use crate::docker::{IMAGE, IN_FLIGHT, MACHINES};
 
 /// Up, one command on each machine, down.
-pub(crate) async fn round(encamp: &Encamp) -> Result<(), Failure> {
-    let environment = describe(
-        encamp,
-        "docker",
-        MACHINES,
-        &format!("docker.image = \"{IMAGE}\"\ndocker.command = [\"sleep\", \"600\"]"),
-    )?;
+pub(crate) async fn round(encamp: &Encamp, instance: &str, table: &str) -> Result<(), Failure> {
+    let environment = describe(encamp, instance, MACHINES, table)?;
     let up = encamp.prepare_up(environment, Events::none()).await?.execute().await?;
     if !up.ready {
         return Err(format!("not ready: {:?}", up.errors).into());
@@ -40,6 +35,11 @@ pub(crate) async fn round(encamp: &Encamp) -> Result<(), Failure> {
     } else {
         Err(format!("left: {:?}", disposal.left).into())
     }
+}
+
+/// The table of a machine on Docker.
+pub(crate) fn of_docker() -> String {
+    format!("docker.image = \"{IMAGE}\"\ndocker.command = [\"sleep\", \"600\"]")
 }
 
 /// An environment of so many machines, by the file language as everybody writes it.

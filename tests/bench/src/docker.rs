@@ -14,7 +14,7 @@ pub(crate) const IN_FLIGHT: usize = 8;
 pub(crate) const IMAGE: &str = "busybox:1.35";
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn compare(rounds: usize) -> Result<(), Failure> {
             let began = clock();
             match turn {
                 0 => floor::round(&daemon, round).await?,
-                _ => camp::round(&encamp).await?,
+                _ => camp::round(&encamp, "docker", &camp::of_docker()).await?,
             }
             pair[turn] = began.elapsed();
         }

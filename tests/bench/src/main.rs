@@ -8,6 +8,7 @@
 mod camp;
 mod docker;
 mod floor;
+mod local;
 mod median;
 mod plan;
 mod scale;
@@ -24,9 +25,10 @@ async fn main() -> ExitCode {
     let numbers: Vec<usize> = arguments.filter_map(|text| text.parse().ok()).collect();
     let done = match which.as_deref() {
         Some("docker") => docker::compare(numbers.first().copied().unwrap_or(8)).await,
+        Some("local") => local::compare(numbers.first().copied().unwrap_or(8)).await,
         Some("scale") => scale::compare(if numbers.is_empty() { &[1_000, 10_000] } else { &numbers }).await,
         Some("plan") => plan::print(numbers.first().copied().unwrap_or(10_000)).await,
-        _ => Err("usage: encamp-bench docker [ROUNDS] | scale [MACHINES …] | plan [MACHINES]".into()),
+        _ => Err("usage: encamp-bench docker [ROUNDS] | local [ROUNDS] | scale [MACHINES …] | plan [MACHINES]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
