@@ -244,6 +244,18 @@ impl Drop for Bed {
                 break;
             }
         }
+        if std::thread::panicking() {
+            let mut find = std::process::Command::new("find");
+            find.args([
+                "/sys/fs/cgroup",
+                "-depth",
+                "-type",
+                "d",
+                "-name",
+                &format!("encamp-*{tag}"),
+            ]);
+            let _ = find.args(["-exec", "rmdir", "{}", ";"]).output();
+        }
     }
 }
 

@@ -113,11 +113,11 @@ async fn unheard() {
     let bed = Bed::new().await;
     bed.raise("web", json!({})).await;
     // More than a pipe holds, so that it would wait for ever, or end by a signal.
-    let script = "sleep 0.2; head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; echo done > /tmp/done";
+    let script = "sleep 0.2; head -c 1000000 /dev/zero && head -c 1000000 /dev/zero >&2 && echo done > /tmp/done";
     drop(bed.provider.exec(&cx(), bed.script("web", script)).await.unwrap());
     until_done(&bed, "/tmp/done").await;
     // The same where the whole process that asked is gone.
-    let script = "sleep 1; head -c 1000000 /dev/zero; echo done > /tmp/after";
+    let script = "sleep 1; head -c 1000000 /dev/zero && echo done > /tmp/after";
     let exec = bed.script("web", script);
     let provider = bed.again().await;
     let other = std::thread::spawn(move || {
@@ -159,7 +159,7 @@ async fn left_behind() {
 async fn terminal() {
     let bed = Bed::new().await;
     bed.raise("web", json!({})).await;
-    let script = "tty; test -r /dev/tty && echo controlling; stty size; echo $TERM";
+    let script = "tty; (: </dev/tty) && echo controlling; stty size; echo $TERM";
     let mut exec = Exec::new(bed.target("web"), ["sh", "-c", script]);
     exec.tty = Some(Size::new(31, 77));
     let mut process = bed.provider.exec(&cx(), exec).await.unwrap();
