@@ -19,7 +19,7 @@ ready = [{ run = "true" }]
 /// The shims of a bed, by what they were asked for.
 fn shims(bed: &Bed) -> usize {
     let folder = bed.path().join("state/sandboxes").to_string_lossy().into_owned();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let entries = std::fs::read_dir("/proc").expect("this host can be asked").flatten();
     entries
         .filter_map(|entry| std::fs::read(entry.path().join("environ")).ok())
         .filter(|environment| {
@@ -33,7 +33,7 @@ fn shims(bed: &Bed) -> usize {
 #[test]
 fn what_was_recorded_and_not_started_has_not_run() {
     // Machines see this folder as it is, so that what runs leaves its trace where it is not taken away.
-    let place = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().expect("this host can be asked");
     for point in [
         "send.create.web.before",
         "send.create.web.after",
@@ -52,7 +52,7 @@ fn what_was_recorded_and_not_started_has_not_run() {
         let status = settled(&["up"])
             .env("ENCAMP__FAILPOINT", point)
             .output()
-            .unwrap()
+            .expect("this host can be asked")
             .status;
         assert_eq!(status.signal(), Some(9), "{point}");
         for _ in 0..100 {
@@ -77,7 +77,7 @@ fn what_was_recorded_and_not_started_has_not_run() {
         );
         bed.run(&mut settled(&["down"])).exits(0);
         assert_eq!(shims(&bed), 0, "{point}");
-        std::fs::remove_file(place.path().join("ran")).unwrap();
+        std::fs::remove_file(place.path().join("ran")).expect("this host can be asked");
     }
 }
 

@@ -49,7 +49,7 @@ fn camp() -> Bed {
     bed.write("data/item", "forty-two\n");
     bed.write("app.conf.j2", "me = {{ me.name }}\n");
     let script = bed.write("prepare.sh", "#!/bin/sh\necho prepared > /srv/prepared\n");
-    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("this host can be asked");
     bed
 }
 
@@ -60,9 +60,15 @@ fn encamp(bed: &Bed, arguments: &[&str]) -> crate::bed::Ran {
 /// Nothing of a machine is left: no folder, no process.
 #[track_caller]
 fn nothing_is_left(bed: &Bed) {
-    let machines = std::fs::read_dir(bed.path().join("state/sandboxes")).unwrap();
+    let machines = std::fs::read_dir(bed.path().join("state/sandboxes")).expect("this host can be asked");
     let left: Vec<_> = machines
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|entry| {
+            entry
+                .expect("this host can be asked")
+                .file_name()
+                .into_string()
+                .expect("this host can be asked")
+        })
         .filter(|name| !name.starts_with(".id") && !name.starts_with(".abilities"))
         .collect();
     assert!(left.is_empty(), "left in the folder of machines: {left:?}");
@@ -74,7 +80,7 @@ fn processes(bed: &Bed) -> Vec<i32> {
     let folder = bed.path().join("state/sandboxes").to_string_lossy().into_owned();
     let id = std::fs::read_to_string(bed.path().join("state/sandboxes/.id")).unwrap_or_default();
     let cookie = format!(".{}", id.get(..8).unwrap_or("none"));
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let entries = std::fs::read_dir("/proc").expect("this host can be asked").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let ours = |pid: &i32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -169,7 +175,7 @@ fn no_disk_holds_a_secret() {
         .args(["-rlF", "canary-7"])
         .arg(bed.path().join("state"))
         .output()
-        .unwrap();
+        .expect("this host can be asked");
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     bed.encamp(&["down"]).exits(0);
     nothing_is_left(&bed);
@@ -178,8 +184,8 @@ fn no_disk_holds_a_secret() {
 #[test]
 fn a_taken_port_has_its_code_and_place() {
     let bed = camp();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("this host can be asked");
+    let port = listener.local_addr().expect("this host can be asked").port();
     let text = FILE.replace(
         "{ http = 8080 }",
         &format!("{{ http = {{ port = 8080, publish = {port} }} }}"),
