@@ -362,6 +362,7 @@ pub(crate) fn image_missing(image: &str, near: &[String], failure: Failure, plac
         .next_step(format!(
             "docker pull {image} shows the registry's answer; or write `docker.build`"
         ))
+        .with("key", "image")
         .caused_by(Said(said));
     if !near.is_empty() {
         error = error.with("near", near.join(", "));
