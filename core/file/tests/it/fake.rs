@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use encamp_core::{
-    Ambient, Capabilities, Cx, Error, ErrorKind, InstanceName, Keeps, Kind, KindInfo, KindName, Problem, Provider,
-    Settle, Value,
+    Ambient, Capabilities, Cx, Error, ErrorKind, InstanceName, Keeps, Kind, KindInfo, KindName, Network, Problem,
+    Provider, Settle, Value,
 };
 use encamp_file::{Failure, FileKind, Found, Kinds, Load, Loaded, Sources};
 use schemars::JsonSchema;
@@ -113,6 +113,23 @@ pub(crate) fn kinds() -> Kinds {
         let instance = InstanceName::new(instance).expect("an instance");
         kinds.instances.insert(instance, KindName::new(kind).expect("a kind"));
     }
+    kinds
+}
+
+/// The same with `here`, whose machines share this host's network.
+pub(crate) fn kinds_with_host() -> Kinds {
+    let mut kinds = kinds();
+    let (name, capabilities) = (KindName::new("here").expect("a kind"), {
+        let mut capabilities = Capabilities::new(Keeps::Labels, Settle::Replay { token_life: None });
+        capabilities.network = Network::Host;
+        capabilities
+    });
+    let schema = schemars::schema_for!(Table).into();
+    let info = KindInfo::new(name.clone(), "1", Value::Null, schema, capabilities);
+    kinds.kinds.insert(name.clone(), Arc::new(FakeKind(info)));
+    kinds
+        .instances
+        .insert(InstanceName::new("here").expect("an instance"), name);
     kinds
 }
 

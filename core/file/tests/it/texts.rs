@@ -5,7 +5,7 @@ use encamp_file::spec::{Command, Environment};
 use encamp_file::text::{Facts, MachineFacts, RenderErrorKind, Text, Tree, Viewer};
 use serde_json::json;
 
-use crate::fake::{SHOP, good};
+use crate::fake::{SHOP, good, kinds_with_host, load_with, refused};
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
@@ -127,4 +127,75 @@ fn values_keep_their_type() {
         MachineFacts::new(Vec::new(), vec![Published::new(80, "h", 5)]),
     );
     assert_eq!(output.render_value(&facts, &Viewer::Controller).unwrap(), json!(5));
+}
+
+/// A machine of this host that speaks of another, of its own group, and of a container.
+const HERE: &str = r#"
+name = "here"
+[machines.db]
+provider = "here"
+here.image = "x"
+ports = { pg = 5432 }
+[machines.box]
+provider = "docker"
+docker.image = "x"
+ports = { http = 80 }
+[machines.web]
+provider = "here"
+count = 2
+here = { image = "x", command = ["serve", "{{ me.port('http') }}"] }
+ports = { http = 8080 }
+env = { DB = "{{ machines.db.endpoint('pg') }}", PEERS = "{{ machines.web.endpoints('http') | join(',') }}", BOX = "{{ machines.box.endpoint('http') }}" }
+"#;
+
+#[test]
+fn ports_of_this_host_have_the_numbers_that_they_are_given() {
+    let loaded = load_with(HERE, &kinds_with_host(), &[]).unwrap_or_else(|failure| panic!("{}", failure.render(false)));
+    let here = loaded.environment;
+    let web = here.machine("web-1").expect("a member");
+    let given = |machine: &str, port: &str, number| (name(machine), [(name(port), number)].into());
+    let mut known = Facts {
+        numbers: std::sync::Arc::new(
+            [
+                given("db", "pg", 20_001),
+                given("web-0", "http", 20_002),
+                given("web-1", "http", 20_003),
+            ]
+            .into(),
+        ),
+        ..Facts::default()
+    };
+    known.machines.insert(
+        name("box"),
+        MachineFacts::new(Vec::new(), vec![Published::new(80, "127.0.0.1", 40_080)]),
+    );
+    let text = |key: &str| web.env[key].render(&known, &member("web-1")).unwrap();
+    assert_eq!(text("DB"), "127.0.0.1:20001");
+    assert_eq!(text("PEERS"), "127.0.0.1:20002,127.0.0.1:20003");
+    // A container is dialled from this host, where it is published: known once it runs.
+    assert_eq!(text("BOX"), "127.0.0.1:40080");
+    assert!(web.env["BOX"].is_late() && !web.env["DB"].is_late() && !web.env["PEERS"].is_late());
+    assert!(web.after.contains(&name("db")) && web.after.contains(&name("box")));
+    let table = web.tables.values().next().expect("a table");
+    let late = table.render_late(&known, &member("web-1")).unwrap();
+    assert_eq!(late.values().next(), Some(&json!(20003)), "{late:?}");
+}
+
+#[test]
+fn a_container_cannot_reach_this_host() {
+    let text = HERE.replace(
+        "docker.image = \"x\"",
+        "docker.image = \"x\"\nenv = { DB = \"{{ machines.db.endpoint('pg') }}\" }",
+    );
+    let said = refused(load_with(&text, &kinds_with_host(), &[]));
+    assert!(
+        said.contains("`box` has a network of its own and cannot reach `db`"),
+        "{said}"
+    );
+    let group = HERE.replace("machines.db.endpoint('pg')", "machines.web.endpoint('http')");
+    let said = refused(load_with(&group, &kinds_with_host(), &[]));
+    assert!(
+        said.contains("`web` is a group, and on this host each of its members has a number of its own"),
+        "{said}"
+    );
 }
