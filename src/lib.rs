@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 pub use encamp_core::{
-    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Control, Cost, Duplex, Error,
+    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Class, Control, Cost, Duplex, Error,
     ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec, Process,
     Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
 };
@@ -18,7 +18,8 @@ pub use encamp_engine::policy::Policy;
 pub use encamp_engine::report::{self, RunReport};
 pub use encamp_engine::sweep::{Swept, Unreached};
 pub use encamp_engine::{
-    Change, Inspection, Keep, Moved, Preview, Prospect, RunOptions, Shared, Synced, Touched, UpReport, Usual,
+    Change, Extended, Inspection, Keep, Moved, Preview, Prospect, Recovered, Recovery, Renewal, RunOptions, Shared,
+    Standing, Synced, Touched, Unproved, UpReport, Usual,
 };
 
 #[cfg(feature = "failpoints")]

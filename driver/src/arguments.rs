@@ -67,6 +67,12 @@ pub(crate) enum Verb {
     Up(OfFile),
     /// Take an environment down, or some of its machines
     Down(Down),
+    /// Let an environment live longer: at least so long from now
+    ///
+    /// The lease ends so long from now, or as before where that is later: it is never shortened. A run that is on its way
+    /// goes on for as long. Machines that end by themselves are told; what nothing ends by itself, as on Docker, keeps the
+    /// former end on its label, which counts again if the store is lost.
+    Extend(Extend),
     /// List environments
     Ls,
     /// Show an environment: machines, addresses, outputs
@@ -89,6 +95,12 @@ pub(crate) enum Verb {
     Sync(Sync),
     /// Dispose of everything that is due, on every site that was ever used
     Gc,
+    /// After the store was lost: record again what this installation has made; nothing is destroyed
+    ///
+    /// Lists every configured provider and every site that the store knows, and takes for ours what carries a proof of this
+    /// installation's owner.key. Names and files are lost with the store: an environment comes back as recovered-ID, wanted
+    /// until the end on its labels, and for 10 minutes at least. `ls`, `show`, `exec`, `extend` and `down` work on it.
+    Recover,
     /// Look at everything that encamp stands on: settings, store, providers, what is due
     Doctor,
     /// Print the JSON Schema of environment files, for editors
@@ -108,6 +120,7 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Up(_) => "up",
             Self::Down(_) => "down",
+            Self::Extend(_) => "extend",
             Self::Ls => "ls",
             Self::Show(_) => "show",
             Self::Exec(_) => "exec",
@@ -119,6 +132,7 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Sync(_) => "sync",
             Self::Gc => "gc",
+            Self::Recover => "recover",
             Self::Doctor => "doctor",
             Self::Schema => "schema",
             Self::Explain(_) => "explain",
@@ -226,6 +240,15 @@ pub(crate) struct Down {
     /// Machines or groups that go early; the rest stays [default: the whole environment]
     #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
     pub(crate) machines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: OfEnvironment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    /// How long from now at least: 90s, 30m, 2h, 1h30m
+    #[arg(value_name = "DURATION", value_parser = crate::moment::span)]
+    pub(crate) span: std::time::Duration,
     #[command(flatten)]
     pub(crate) of: OfEnvironment,
 }

@@ -126,6 +126,12 @@ impl Driver {
             Ok(encamp) => encamp,
             Err(error) => return failed(&error.into(), &mut scene),
         };
+        if encamp.store_was_lost() && !json && !matches!(verb, Verb::Recover) {
+            output::tell(&format!(
+                "the store of this installation was not there, and is empty now · encamp recover{} finds what it knew",
+                desk.state_flag()
+            ));
+        }
         let cx = Context { encamp, desk };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -209,7 +215,7 @@ impl Driver {
 fn before_anything(verb: &Verb) -> &'static str {
     match verb {
         Verb::Run(_) | Verb::Up(_) | Verb::Validate(_) | Verb::Plan(_) => "nothing was started",
-        Verb::Down(_) | Verb::Start(_) | Verb::Stop(_) | Verb::Sync(_) => "nothing was changed",
+        Verb::Down(_) | Verb::Extend(_) | Verb::Start(_) | Verb::Stop(_) | Verb::Sync(_) => "nothing was changed",
         Verb::Cp(_) => "nothing was copied",
         Verb::Init(_) => "nothing was written",
         Verb::Ls
@@ -219,6 +225,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         | Verb::Forward(_)
         | Verb::Logs(_)
         | Verb::Gc
+        | Verb::Recover
         | Verb::Doctor
         | Verb::Schema
         | Verb::Explain(_)

@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::clock;
 use crate::daemon::Class;
 use crate::files::{single, with_task};
 use crate::installation::Installation;
 use crate::program::Ended;
 
 const PROCESSES: usize = 8;
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 200;
+/// Wall budget, and how many rounds must fit into it.
+const BUDGET: Duration = Duration::from_secs(100);
+const FLOOR: usize = 150;
 
 #[test]
 fn crash_count_three() {
@@ -63,50 +68,73 @@ fn crash_two_runs_never_meet() {
     installation.is_empty();
 }
 
-/// What a process of the crowd does in a round: most of it is work for the store alone.
-fn round(installation: &Installation, process: usize, turn: usize, file: &str, shared: &str) -> Vec<Ended> {
-    let name = format!("own-{process}");
-    let light = [
-        &["ls"][..],
-        &["show", "-e", "shared"],
-        &["ls", "--json"],
-        &["show", "-e", "shared", "--json"],
-    ];
-    let mut calls: Vec<Vec<&str>> = light.iter().map(|arguments| arguments.to_vec()).collect();
-    match (process, turn % 3) {
-        (0..=3, 0) => calls.push(vec!["up", file]),
-        (0..=3, 1) => calls.extend([vec!["show", "-e", &name], vec!["gc"]]),
-        (0..=3, _) => calls.push(vec!["down", "-e", &name]),
-        (4 | 5, 0 | 1) => calls.push(vec!["up", shared]),
-        (4 | 5, _) => calls.push(vec!["down", "-e", "shared"]),
-        (6, 0) => calls.push(vec!["gc"]),
-        _ => calls.extend([vec!["show", "-e", &name], vec!["ls"]]),
+/// What the commands of a crowd share.
+struct Crowd {
+    installation: Installation,
+    shared: String,
+    short: String,
+    rounds: AtomicUsize,
+    began: Instant,
+}
+
+impl Crowd {
+    /// Whether there is another round to go.
+    fn goes_on(&self) -> bool {
+        self.began.elapsed() < BUDGET && self.rounds.fetch_add(1, Ordering::Relaxed) < ROUNDS
     }
-    calls
-        .iter()
-        .map(|arguments| installation.call(arguments).end())
-        .collect()
+
+    /// What a process does in a round: most of it is work for the store alone.
+    fn round(&self, process: usize, turn: usize, file: &str) -> Vec<Ended> {
+        let (name, out) = (format!("own-{process}"), format!("out-{process}-{turn}"));
+        let light = [
+            &["ls"][..],
+            &["show", "-e", "shared"],
+            &["ls", "--json"],
+            &["extend", "40m", "-e", "shared"],
+        ];
+        let mut calls: Vec<Vec<&str>> = light.iter().map(|arguments| arguments.to_vec()).collect();
+        match (process, turn % 3) {
+            (0..=2, 0) => calls.push(vec!["up", file]),
+            (0..=2, 1) => calls.extend([vec!["extend", "50m", "-e", &name], vec!["gc"]]),
+            (0..=2, _) => calls.push(vec!["down", "-e", &name]),
+            (3 | 4, 0 | 1) => calls.push(vec!["up", &self.shared]),
+            (3 | 4, _) => calls.push(vec!["down", "-e", "shared"]),
+            // The same file as the other one's.
+            (5 | 6, 0) => calls.push(vec!["run", &self.short, "--out", &out]),
+            (5, 1) => calls.push(vec!["recover"]),
+            (6, 1) => calls.push(vec!["gc"]),
+            _ => calls.extend([vec!["show", "-e", &name], vec!["ls"]]),
+        }
+        calls
+            .iter()
+            .map(|arguments| self.installation.call(arguments).end())
+            .collect()
+    }
 }
 
 #[test]
 fn crash_eight_processes_one_store() {
     let installation = Installation::new();
-    let shared = installation.write("shared.toml", &single("shared"));
-    let rounds = AtomicUsize::new(0);
-    let ended: Vec<Ended> = std::thread::scope(|scope| {
+    let crowd = Crowd {
+        shared: installation.write("shared.toml", &single("shared")),
+        short: installation.write("short.toml", &single("short")),
+        rounds: AtomicUsize::new(0),
+        began: clock::now(),
+        installation,
+    };
+    let installation = &crowd.installation;
+    let ended: Vec<Vec<Ended>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..PROCESSES)
             .map(|process| {
-                let (installation, shared, rounds) = (&installation, &shared, &rounds);
+                let crowd = &crowd;
                 scope.spawn(move || {
                     let name = format!("own-{process}");
-                    let file = installation.write(&format!("{name}.toml"), &single(&name));
-                    let mut ended = Vec::new();
-                    let mut turn = 0;
-                    while rounds.fetch_add(1, Ordering::Relaxed) < ROUNDS {
-                        ended.extend(round(installation, process, turn, &file, shared));
-                        turn += 1;
+                    let file = crowd.installation.write(&format!("{name}.toml"), &single(&name));
+                    let mut rounds = Vec::new();
+                    while crowd.goes_on() {
+                        rounds.push(crowd.round(process, rounds.len(), &file));
                     }
-                    ended
+                    rounds
                 })
             })
             .collect();
@@ -115,16 +143,29 @@ fn crash_eight_processes_one_store() {
             .flat_map(|thread| thread.join().expect("it has not panicked"))
             .collect()
     });
-    println!("{} commands of {PROCESSES} processes in {ROUNDS} rounds", ended.len());
+    let rounds = ended.len();
+    let ended: Vec<Ended> = ended.into_iter().flatten().collect();
+    let well = ended.iter().filter(|one| one.code() == Some(0)).count();
+    let slowest = ended.iter().map(|one| one.took).max().unwrap_or_default();
+    println!(
+        "{} commands of {PROCESSES} processes in {rounds} rounds, {well} well, in {:.0?}; the slowest took {slowest:.1?}",
+        ended.len(),
+        crowd.began.elapsed()
+    );
     for one in &ended {
         let said = one.said();
         assert!(!said.contains("locked") && !said.contains("busy"), "{one}");
         // 2: another process holds it, or it is not there; 130: another process takes it down.
         assert!(matches!(one.code(), Some(0 | 2 | 130)), "{one}");
         assert!(!said.contains("panicked"), "{one}");
+        // Whatever the others make meanwhile, it is written down before it stands there.
+        assert!(!said.contains("recorded again"), "{one}");
     }
+    // Where most are turned away, the crowd has not met.
+    assert!(well * 2 > ended.len(), "{well} of {} went well", ended.len());
     for environment in installation.environments() {
         installation.down(environment["name"].as_str().expect("it has a name"));
     }
     installation.is_empty();
+    assert!(rounds >= FLOOR, "only {rounds} rounds within {BUDGET:?}");
 }

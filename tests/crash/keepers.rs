@@ -38,7 +38,7 @@ run = "sleep 600"
 impl Installation {
     /// Waits until nothing of it is left on the daemon and in its store, without any command of its own.
     #[track_caller]
-    fn empties(&self, within: Duration) -> Duration {
+    pub(crate) fn empties(&self, within: Duration) -> Duration {
         let began = clock::now();
         let gone = clock::until(within, || {
             (self.standing().is_empty() && self.keepers().is_empty()).then_some(())
@@ -53,7 +53,7 @@ impl Installation {
     }
 
     /// The processes that keep its environments.
-    fn keepers(&self) -> Vec<u32> {
+    pub(crate) fn keepers(&self) -> Vec<u32> {
         let state = self.path().join("state/locks");
         let files = fs::read_dir(state).into_iter().flatten().flatten();
         let of_keeper = files.filter(|file| file.path().extension().is_some_and(|it| it == "keeper"));
@@ -64,7 +64,7 @@ impl Installation {
     }
 
     /// What its keepers wrote.
-    fn kept(&self) -> String {
+    pub(crate) fn kept(&self) -> String {
         let folders = fs::read_dir(self.path().join("state/environments"))
             .into_iter()
             .flatten()

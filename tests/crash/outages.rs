@@ -189,6 +189,37 @@ fn crash_late_network_is_waited_for() {
     installation.is_empty();
 }
 
+/// The same where the holder itself has stood still, past the end of its tenure: its answer has come meanwhile.
+#[test]
+fn crash_paused_holder_is_fenced_when_it_goes_on() {
+    let installation = Installation::new();
+    let proxy = Proxy::new(installation.path());
+    let paused = held_up(&installation, &proxy, "/containers/create");
+    paused.signal("STOP");
+    proxy.release();
+    let made = clock::until(PATIENCE, || installation.machine("db").ok());
+    assert!(made.is_some(), "the create was to arrive");
+    fs::remove_dir_all(installation.path().join("state/locks")).expect("the locks lie there");
+    let file = installation.write("pair.toml", PAIR);
+    installation.call(&["up", &file]).well();
+    let before = installation.standing();
+    assert_eq!(
+        before.iter().filter(|thing| thing.class == Class::Container).count(),
+        2,
+        "what the paused one had made was adopted, not doubled: {before:#?}"
+    );
+
+    paused.signal("CONT");
+    let ended = paused.end();
+    assert_ne!(ended.code(), Some(0), "{ended}");
+    assert!(ended.said().contains("taken `pair` over"), "{ended}");
+    assert_eq!(installation.standing(), before, "{ended}");
+    let shown = installation.call(&["show", "-e", PAIR_NAME, "--json"]).well().json();
+    assert_eq!(shown["environment"]["state"], "ready", "{shown:#}");
+    installation.down(PAIR_NAME);
+    installation.is_empty();
+}
+
 /// A holder that was taken over finds it out before it does anything more.
 #[test]
 fn crash_taken_over_holder_is_fenced() {

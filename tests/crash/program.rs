@@ -176,6 +176,13 @@ impl Running {
         format!("{}{}", read(&self.out), read(&self.err))
     }
 
+    /// Sends it a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{kill}");
+    }
+
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {
         let status = clock::until(PATIENCE, || self.child.try_wait().expect("it is our child"));

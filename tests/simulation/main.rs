@@ -11,6 +11,8 @@
 
 mod bed;
 mod edits;
+mod leases;
+mod losses;
 mod promises;
 mod story;
 

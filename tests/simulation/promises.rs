@@ -7,7 +7,7 @@ use encamp_core::memory::Foreign;
 use encamp_core::{Class, Create, Cx, Generation, InstanceName, Name, Phase, Site, Ticket, Token, Verb};
 use encamp_engine::events::Events;
 use encamp_engine::identity::{Object, Particulars, freeze};
-use encamp_engine::journal::{Journal, Memory};
+use encamp_engine::journal::Memory;
 use encamp_engine::{RunOptions, UpReport};
 use encamp_file::spec::{Command, Condition, Environment, Machine, On, Probe, Stage, Task};
 use encamp_file::text::{Text, Tree};
@@ -15,15 +15,15 @@ use serde_json::json;
 
 use crate::bed::{Bed, INSTANCE};
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn bed(settings: serde_json::Value) -> Bed {
+pub(crate) fn bed(settings: serde_json::Value) -> Bed {
     Bed::new(7, settings, Arc::new(Memory::default()))
 }
 
-fn machine(who: &str, table: serde_json::Value) -> Machine {
+pub(crate) fn machine(who: &str, table: serde_json::Value) -> Machine {
     let mut machine = Machine::new(name(who), vec![InstanceName::new(INSTANCE).unwrap()]);
     machine
         .tables
@@ -31,15 +31,15 @@ fn machine(who: &str, table: serde_json::Value) -> Machine {
     machine
 }
 
-fn plain(who: &str) -> Machine {
+pub(crate) fn plain(who: &str) -> Machine {
     machine(who, json!({ "image": "any" }))
 }
 
-fn environment(machines: Vec<Machine>) -> Environment {
+pub(crate) fn environment(machines: Vec<Machine>) -> Environment {
     Environment::new(name("shop"), Duration::from_hours(1), machines, "/")
 }
 
-async fn up(bed: &Bed, machines: Vec<Machine>) -> UpReport {
+pub(crate) async fn up(bed: &Bed, machines: Vec<Machine>) -> UpReport {
     let pending = bed
         .camp
         .prepare_up(environment(machines), Events::none())
@@ -48,12 +48,12 @@ async fn up(bed: &Bed, machines: Vec<Machine>) -> UpReport {
     pending.execute().await.unwrap()
 }
 
-fn site() -> Site {
+pub(crate) fn site() -> Site {
     Site::new(format!("memory:{INSTANCE}"))
 }
 
 /// A machine that carries our stamp and that no row knows: it came after its create had been given up.
-async fn straggler(bed: &Bed, environment: &encamp_core::EnvId, generation: u32) {
+pub(crate) async fn straggler(bed: &Bed, environment: &encamp_core::EnvId, generation: u32) {
     let object = Object {
         environment: environment.clone(),
         class: Class::Machine,
@@ -178,68 +178,6 @@ async fn a_paused_former_holder_sends_nothing() {
     assert!(
         bed.world.standing().is_empty() && bed.world.history().iter().all(|entry| entry.verb != Some(Verb::Create))
     );
-}
-
-/// The same controller after its store is gone.
-fn without_store(bed: &Bed) -> Arc<encamp_engine::camp::Camp> {
-    let mut providers = encamp_engine::providers::Providers::new(encamp_core::Ambient::none());
-    providers.add_kind(encamp_core::memory::kind(bed.world.clone()));
-    let kind = encamp_core::KindName::new("memory").unwrap();
-    let instance = encamp_engine::providers::Instance {
-        kind,
-        settings: json!({}),
-    };
-    providers.add_instance(InstanceName::new(INSTANCE).unwrap(), instance);
-    let journal: Arc<dyn Journal> = Arc::new(Memory::default());
-    Arc::new(encamp_engine::camp::Camp {
-        controller: bed.camp.controller.clone(),
-        journal,
-        locks: Arc::new(encamp_engine::tenure::MemoryLocks::default()),
-        clock: Arc::clone(&bed.camp.clock),
-        entropy: Arc::clone(&bed.camp.entropy),
-        failpoints: Arc::clone(&bed.camp.failpoints),
-        providers,
-        secrets: bed.camp.secrets.clone(),
-        secret_folder: bed.camp.secret_folder.clone(),
-        keepers: encamp_engine::keeper::Keepers::none(),
-        policy: bed.camp.policy.clone(),
-        user: "simulation".into(),
-        pid: 1,
-    })
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lost_store_adopts_and_never_kills_on_sight() {
-    let bed = bed(json!({}));
-    assert!(up(&bed, vec![plain("web"), plain("db")]).await.ready);
-    let camp = without_store(&bed);
-    let swept = camp.gc(&Events::none()).await.unwrap();
-    assert_eq!(swept.recovered.len(), 2, "{swept:?}");
-    assert_eq!(bed.world.machines().len(), 2, "nothing was killed on sight");
-    // Adopted, its lease counts as that of any other.
-    tokio::time::sleep(Duration::from_hours(2)).await;
-    let swept = camp.gc(&Events::none()).await.unwrap();
-    assert!(swept.is_clean() && bed.world.machines().is_empty(), "{swept:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn labels_alone_kill_only_after_two_sightings_and_not_many_at_once() {
-    let bed = bed(json!({ "limits": { "changes": 64, "reads": 64 } }));
-    let many = (0..12).map(|index| plain(&format!("m{index}"))).collect();
-    assert!(up(&bed, many).await.ready);
-    let camp = without_store(&bed);
-    tokio::time::sleep(Duration::from_hours(2)).await;
-    let first = camp.gc(&Events::none()).await.unwrap();
-    assert_eq!(
-        (first.condemned.len(), bed.world.machines().len()),
-        (12, 12),
-        "{first:?}"
-    );
-    let at_once = camp.gc(&Events::none()).await.unwrap();
-    assert_eq!(at_once.expired.len(), 0, "the sightings must be apart");
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    let second = camp.gc(&Events::none()).await.unwrap();
-    assert_eq!((second.expired.len(), bed.world.machines().len()), (5, 7), "{second:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ async fn story(seed: u64) -> Result<Told, String> {
     for _ in 0..2 + dice.below(4) {
         told.commands += 1;
         bed.crash.arm(if dice.chance(60) { 1 + dice.below(60) } else { 0 });
-        let what = again.take().unwrap_or_else(|| (dice.below(8), dice.below(3)));
+        let what = again.take().unwrap_or_else(|| (dice.below(10), dice.below(3)));
         let crashed = tokio::select! {
             biased;
             () = bed.crash.happened() => true,
@@ -176,6 +176,17 @@ async fn command(bed: &Bed, dice: &mut Dice, (verb, version): (u64, u64)) -> Res
                 && let Ok(disposal) = camp.down("story", none()).await
             {
                 truly_gone(bed, &disposal, row.id.as_str())?;
+            }
+        }
+        7 => {
+            let _ = camp.extend("story", Duration::from_mins(60 + dice.below(60))).await;
+        }
+        // With the store as it is there is nothing that it does not know.
+        8 => {
+            if let Ok(recovery) = camp.recover().await
+                && recovery.recorded() > 0
+            {
+                return Err(format!("made without a row: {recovery:?}"));
             }
         }
         _ => {

@@ -23,6 +23,8 @@ use crate::session::Session;
 use crate::sweep::{self, Swept};
 use crate::tenure::{Held, Locks};
 use crate::verbs;
+use crate::verbs::extend::Extended;
+use crate::verbs::recover::Recovery;
 use crate::verbs::run::RunOptions;
 use crate::verbs::up::Pending;
 
@@ -82,6 +84,16 @@ impl Camp {
     /// Disposes of everything that is due on every site that was ever used.
     pub async fn gc(self: &Arc<Self>, events: &Events) -> Result<Swept> {
         Box::pin(sweep::gc(self, events)).await
+    }
+
+    /// Lets an environment be wanted for at least `span` from now, whoever holds it.
+    pub async fn extend(self: &Arc<Self>, name: &str, span: Duration) -> Result<Extended> {
+        Box::pin(verbs::extend::extend(self, name, span)).await
+    }
+
+    /// Records again what stands on the infrastructure and the store does not know.
+    pub async fn recover(self: &Arc<Self>) -> Result<Recovery> {
+        Box::pin(verbs::recover::recover(self)).await
     }
 
     /// Commits one operation, with a failpoint before and after.
@@ -243,7 +255,15 @@ impl Camp {
         }
     }
 
-    async fn busy(&self, row: &EnvironmentRow) -> Error {
+    /// Wants an environment gone because its lease has ended; false where somebody has extended it meanwhile, or it is
+    /// disposed of.
+    pub(crate) async fn expire(&self, row: &EnvironmentRow) -> Result<bool> {
+        let (environment, lease) = (row.id.clone(), row.lease.clone());
+        let answer = self.commit(Op::Expire { environment, lease }).await?;
+        Ok(answer == Answer::Done)
+    }
+
+    pub(crate) async fn busy(&self, row: &EnvironmentRow) -> Error {
         let row = self
             .journal
             .environment(&row.id)

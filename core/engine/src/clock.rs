@@ -73,6 +73,14 @@ impl Lease {
         }
     }
 
+    /// Whether it ends later than another one: by the clock since boot where both know the same boot.
+    pub fn is_after(&self, other: &Self) -> bool {
+        match (&self.boot, &other.boot) {
+            (Some(own), Some(others)) if own.boot == others.boot => own.millis > others.millis,
+            _ => self.ends > other.ends,
+        }
+    }
+
     /// How long it still runs; `None` once it has ended.
     pub fn remaining(&self, clock: &dyn Clock) -> Option<Duration> {
         let left = match (&self.boot, clock.boot()) {

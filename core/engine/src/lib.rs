@@ -4,6 +4,7 @@
 //! effects against providers, store and clock. [`api`] holds the objects that programs use.
 #![forbid(unsafe_code)]
 
+mod adopt;
 pub mod api;
 pub mod camp;
 pub mod clock;
@@ -36,7 +37,10 @@ pub mod sweep;
 pub mod tenure;
 mod verbs;
 
+pub use execute::Renewal;
+pub use verbs::extend::Extended;
 pub use verbs::preview::{Change, Moved, Preview, Prospect, Shared, Usual};
+pub use verbs::recover::{Recovered, Recovery, Standing, Unproved};
 pub use verbs::run::{Inspection, Keep, RunOptions};
 pub use verbs::sync::Synced;
 pub use verbs::touch::Touched;

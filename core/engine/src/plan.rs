@@ -263,6 +263,7 @@ mod tests {
             set_up: crate::journal::SetUp::default(),
             parts: std::collections::BTreeMap::new(),
             services: std::collections::BTreeMap::new(),
+            expires: None,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::camp::Camp;
 use crate::events::Events;
+use crate::execute::follow;
 use crate::journal::{Answer, EnvironmentRow, Epoch, IntentRef, Op, Refusal, Wanted};
 use crate::secrets::InHand;
 use crate::tenure::Held;
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) secrets: Arc<InHand>,
     /// Set when the executor is to stop where it stands.
     pub(crate) stop: CancellationToken,
+    /// Held by whoever tells machines of a longer lease.
+    pub(crate) renewing: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<InstanceName, Arc<Semaphore>>>,
     _held: Box<dyn Held>,
 }
@@ -45,6 +48,7 @@ impl Session {
             events: events.redacted_by(secrets.redactor().clone()),
             secrets,
             stop: CancellationToken::new(),
+            renewing: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
             _held: held,
         }
@@ -146,6 +150,7 @@ impl Session {
                 ErrorKind::Conflict,
                 format!("port {number} of this host belongs to `{by}`"),
             ),
+            Refusal::Extended => Error::new(ErrorKind::Conflict, format!("the lease of `{name}` was extended")),
             Refusal::NoEnvironment => Error::new(ErrorKind::Cancelled, format!("`{name}` has been disposed of")),
             Refusal::NameTaken(_) => Error::new(ErrorKind::Conflict, format!("`{name}` exists already")),
             Refusal::State(state) => Error::new(
@@ -207,8 +212,16 @@ impl Session {
     }
 
     /// Completes when another command wants the environment gone or has taken it over: this one is to stop then, also in
-    /// the middle of something that the journal does not see.
+    /// the middle of something that the journal does not see. Until then, what others commit for its holder is done: its
+    /// machines are told of a longer lease.
     pub(crate) async fn unwanted(&self) -> Error {
+        tokio::select! {
+            unwanted = self.told_to_stop() => unwanted,
+            never = follow(self) => match never {},
+        }
+    }
+
+    async fn told_to_stop(&self) -> Error {
         loop {
             tokio::time::sleep(self.camp.policy.watch).await;
             // A store that does not answer now is told by the next operation.

@@ -17,6 +17,7 @@ use crate::journal::ControllerFile;
 pub struct StateFolder {
     path: PathBuf,
     controller: Controller,
+    store_was_lost: bool,
 }
 
 fn failed(path: &Path, what: &str) -> impl FnOnce(io::Error) -> Error {
@@ -53,7 +54,10 @@ impl StateFolder {
                 .create(&folder)
                 .map_err(failed(&folder, "made"))?;
         }
-        private_file(&path.join("store.db"))?;
+        let store = path.join("store.db");
+        // The store is made before the controller is.
+        let store_was_lost = path.join("controller.json").exists() && !store.exists();
+        private_file(&store)?;
         let file = path.join("controller.json");
         let text = made_once(&file, || {
             let made = ControllerFile {
@@ -85,12 +89,18 @@ impl StateFolder {
         Ok(Self {
             path,
             controller: Controller::new(known.id, key),
+            store_was_lost,
         })
     }
 
     /// The controller.
     pub fn controller(&self) -> &Controller {
         &self.controller
+    }
+
+    /// Whether the store was not there although the controller was.
+    pub fn store_was_lost(&self) -> bool {
+        self.store_was_lost
     }
 
     /// The folder itself.

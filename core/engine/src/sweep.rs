@@ -11,12 +11,12 @@ use encamp_core::{
 };
 use serde::Serialize;
 
+use crate::adopt::adopt;
 use crate::camp::Camp;
-use crate::clock::Lease;
 use crate::events::Events;
 use crate::execute::destroy_found;
 use crate::identity::{Object, Verdict};
-use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op, Purpose, SightingRow, SiteRow, Wanted};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op, Purpose, SightingRow, Wanted};
 use crate::report::Disposal;
 use crate::session::{Change, Session};
 use crate::settle::{self, Settled};
@@ -45,8 +45,8 @@ pub struct Swept {
 /// A site that could not be listed completely.
 #[derive(Debug, Serialize)]
 pub struct Unreached {
-    /// Where.
-    pub site: String,
+    /// Where; none where its provider did not come to say so.
+    pub site: Option<String>,
     /// The provider instance.
     pub instance: InstanceName,
     /// Why.
@@ -67,11 +67,21 @@ impl Swept {
     }
 }
 
-struct Listed {
-    site: Site,
-    instance: InstanceName,
-    provider: Arc<dyn Provider>,
-    listing: Listing,
+/// What one site showed.
+pub(crate) struct Listed {
+    pub(crate) site: Site,
+    pub(crate) instance: InstanceName,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) listing: Listing,
+}
+
+/// What is said of a configured provider that the store has never used and that cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NeverUsed {
+    /// Nothing: it hides nothing that this store knows of.
+    Skip,
+    /// The store is lost, so that it may hide anything.
+    Name,
 }
 
 /// At least this many, or a fifth of what is there, may be killed by labels alone in one pass.
@@ -80,7 +90,7 @@ const CAP: usize = 5;
 /// Sweeps every known site and ends every environment that is due.
 pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
     let mut swept = Swept::default();
-    let listed = list_all(camp, &mut swept).await?;
+    let listed = list_all(camp, NeverUsed::Skip, &mut swept.unreached).await?;
     let environments: BTreeMap<_, _> = camp
         .journal
         .environments()
@@ -101,16 +111,20 @@ pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
 }
 
 /// The sites of the store and of the settings, each listed once.
-async fn list_all(camp: &Camp, swept: &mut Swept) -> Result<Vec<Listed>> {
+pub(crate) async fn list_all(
+    camp: &Camp,
+    never_used: NeverUsed,
+    unreached: &mut Vec<Unreached>,
+) -> Result<Vec<Listed>> {
     let mut asked = BTreeSet::new();
     let mut listed = Vec::new();
     let recorded = camp.journal.sites().await?;
     for row in &recorded {
         asked.insert(row.site.clone());
         match camp.provider_at(&row.site, &row.instance).await {
-            Ok(provider) => list_one(camp, &row.site, &row.instance, provider, &mut listed, swept).await,
-            Err(error) => swept.unreached.push(Unreached {
-                site: row.site.to_string(),
+            Ok(provider) => list_one(camp, &row.site, &row.instance, provider, &mut listed, unreached).await,
+            Err(error) => unreached.push(Unreached {
+                site: Some(row.site.to_string()),
                 instance: row.instance.clone(),
                 error,
                 may_hide: true,
@@ -121,11 +135,20 @@ async fn list_all(camp: &Camp, swept: &mut Swept) -> Result<Vec<Listed>> {
     // After a total loss of the store only the settings say where to look. What was never used and cannot be reached
     // hides nothing that this store knows of.
     for (instance, _) in camp.providers.instances().filter(|(name, _)| !used.contains(name)) {
-        if let Ok(provider) = camp.providers.connect(&camp.read_cx(), instance).await {
-            let site = provider.site().clone();
-            if asked.insert(site.clone()) {
-                list_one(camp, &site, instance, provider, &mut listed, swept).await;
+        match camp.providers.connect(&camp.read_cx(), instance).await {
+            Ok(provider) => {
+                let site = provider.site().clone();
+                if asked.insert(site.clone()) {
+                    list_one(camp, &site, instance, provider, &mut listed, unreached).await;
+                }
             }
+            Err(error) if never_used == NeverUsed::Name => unreached.push(Unreached {
+                site: None,
+                instance: instance.clone(),
+                error,
+                may_hide: true,
+            }),
+            Err(_) => {}
         }
     }
     Ok(listed)
@@ -137,7 +160,7 @@ async fn list_one(
     instance: &InstanceName,
     provider: Arc<dyn Provider>,
     listed: &mut Vec<Listed>,
-    swept: &mut Swept,
+    unreached: &mut Vec<Unreached>,
 ) {
     let error = match provider
         .list(&camp.read_cx(), List::new(camp.controller.prefix()))
@@ -158,8 +181,8 @@ async fn list_one(
         }
         Err(error) => error,
     };
-    swept.unreached.push(Unreached {
-        site: site.to_string(),
+    unreached.push(Unreached {
+        site: Some(site.to_string()),
         instance: instance.clone(),
         error,
         may_hide: true,
@@ -180,7 +203,7 @@ async fn judge_unreached(camp: &Camp, swept: &mut Swept) -> Result<()> {
         open.extend(intents.filter(may_be_there).map(|intent| intent.site.to_string()));
     }
     for unreached in &mut swept.unreached {
-        unreached.may_hide = open.contains(&unreached.site);
+        unreached.may_hide = unreached.site.as_ref().is_some_and(|site| open.contains(site));
     }
     Ok(())
 }
@@ -237,8 +260,10 @@ async fn judge_site(
                 match labelled {
                     Some(ends) if camp.clock.now() >= ends.plus(camp.policy.grace) => expired.push((found, object)),
                     _ => {
-                        recover(camp, of, found, &object, environments.get(&object.environment)).await?;
-                        swept.recovered.push(found.key.clone());
+                        let known = environments.get(&object.environment);
+                        let adopted = adopt(camp, of, found, &object, known, None).await?;
+                        let of_it = if adopted { &mut swept.recovered } else { &mut swept.held };
+                        of_it.push(found.key.clone());
                     }
                 }
             }
@@ -310,92 +335,6 @@ async fn kill(camp: &Arc<Camp>, of: &Listed, found: &Found, object: &Object, epo
     Ok(())
 }
 
-/// Ours by proof and without a row: the store was lost, rolled back or cloned. It is adopted, never killed on sight.
-async fn recover(
-    camp: &Camp,
-    of: &Listed,
-    found: &Found,
-    object: &Object,
-    known: Option<&EnvironmentRow>,
-) -> Result<()> {
-    let now = camp.clock.now();
-    let time = |name: &str| found.labels.get(name).and_then(|text| Time::parse(text)).unwrap_or(now);
-    let environment = known.cloned().unwrap_or_else(|| EnvironmentRow {
-        id: object.environment.clone(),
-        name: format!("recovered-{}", object.environment),
-        purpose: Purpose::Up,
-        file: None,
-        wanted: Wanted::Present,
-        keep: false,
-        created: time(label::CREATED),
-        lease: Lease {
-            ends: time(label::EXPIRES),
-            boot: None,
-        },
-        epoch: found
-            .labels
-            .get(label::EPOCH)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0),
-        holder: None,
-        disposed: None,
-        by: camp.user.clone(),
-        outputs: BTreeMap::new(),
-        machines: 0,
-        numbers: encamp_file::text::Numbers::new(),
-        recovered: true,
-        given: encamp_file::spec::Given::default(),
-        took: Vec::new(),
-    });
-    let row = IntentRow {
-        environment: object.environment.clone(),
-        class: object.class,
-        object: object.name.clone(),
-        generation: object.generation,
-        instance: of.instance.clone(),
-        site: of.site.clone(),
-        state: IntentState::Seen,
-        stamp: Stamp::new(
-            camp.controller.key(object),
-            Token::new(found.token.clone().unwrap_or_default()),
-            found.labels.clone(),
-        ),
-        request: String::new(),
-        id: Some(found.id.clone()),
-        unsettled: false,
-        epoch: environment.epoch,
-        last_sent: Some(now),
-        evidence: None,
-        spec: found.labels.get(label::SPEC).cloned().unwrap_or_default(),
-        bound: String::new(),
-        failure: Some("recovered after the store was lost".into()),
-        updated: now,
-        addrs: Vec::new(),
-        ports: Vec::new(),
-        data: encamp_core::Value::Null,
-        stopped: false,
-        set_up: crate::journal::SetUp::default(),
-        parts: std::collections::BTreeMap::new(),
-        services: std::collections::BTreeMap::new(),
-    };
-    if let Some(configured) = camp.providers.instance(&of.instance) {
-        let site = SiteRow {
-            site: of.site.clone(),
-            instance: of.instance.clone(),
-            kind: configured.kind.clone(),
-            settings: configured.settings.clone(),
-            first_used: now,
-        };
-        camp.commit(Op::Site(Box::new(site))).await?;
-    }
-    camp.commit(Op::Recover {
-        environment: Box::new(environment),
-        row: Box::new(row),
-    })
-    .await?;
-    Ok(())
-}
-
 /// Ends an environment that is not wanted any more; settles what a dead command left in one that is.
 async fn end_if_due(camp: &Arc<Camp>, row: &EnvironmentRow, events: &Events, swept: &mut Swept) -> Result<()> {
     if row.disposed.is_some() {
@@ -408,6 +347,10 @@ async fn end_if_due(camp: &Arc<Camp>, row: &EnvironmentRow, events: &Events, swe
     let abandoned = row.purpose == Purpose::Run && !row.keep;
     if abandoned || row.wanted == Wanted::Gone || row.lease.over(camp.policy.grace, &*camp.clock) {
         drop(held);
+        let lease_alone = !abandoned && row.wanted != Wanted::Gone;
+        if lease_alone && !camp.expire(row).await? {
+            return Ok(());
+        }
         match end(camp, row, "gc", events.clone()).await {
             Ok(disposal) => swept.disposed.push(disposal),
             Err(error) if error.kind() == ErrorKind::Conflict => swept.held.push(row.name.clone()),

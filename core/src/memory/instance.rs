@@ -140,6 +140,7 @@ impl Instance {
         act: impl FnOnce(&mut State, Instant, &Deed, &Fate) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.reachable(site)?;
+        let sent = self.world.with(|_, now| now);
         self.pass(self.settings.latency.0 / 2 + fate.slow).await;
         if cx.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled before it was sent").retry(Retry::Safe));
@@ -154,7 +155,8 @@ impl Instance {
         if let Some(delay) = fate.late {
             let deed = deed.clone();
             self.world.with(|state, now| {
-                state.schedule_late(now + delay, move |state, now| {
+                // A request lives from when it was sent on, however long it is on its way.
+                state.schedule_late(now.max(sent + delay), move |state, now| {
                     // Nobody is there to be told.
                     let _ = act(state, now, &deed, &fate);
                 });

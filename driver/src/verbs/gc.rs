@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use encamp::{Report, Swept};
+use encamp::Swept;
 use serde_json::json;
 
-use super::left;
+use super::{left, unreached};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, error_json};
+use crate::failure::Failure;
 use crate::progress::Of;
 use crate::{clean, output, words};
 
@@ -32,18 +32,7 @@ pub(super) async fn gc(cx: &Context) -> Result<Exit, Failure> {
         .collect();
     if cx.json {
         let mut value = json!(swept);
-        value["unreached"] = swept
-            .unreached
-            .iter()
-            .map(|unreached| {
-                json!({
-                    "site": unreached.site,
-                    "instance": unreached.instance,
-                    "error": error_json(&unreached.error),
-                    "may_hide": unreached.may_hide,
-                })
-            })
-            .collect();
+        value["unreached"] = unreached::json(&swept.unreached);
         output::json(&json!({ "swept": value, "remaining": remaining }));
     } else {
         tell(&swept, &shared, &remaining);
@@ -89,21 +78,7 @@ fn tell(swept: &Swept, shared: &BTreeMap<String, Vec<String>>, remaining: &[Stri
     for name in &swept.held {
         output::tell(&format!("{name}   left alone: another encamp works on it"));
     }
-    for unreached in &swept.unreached {
-        let why = clean::short_ids(&clean::line(&Report(&unreached.error).to_string()));
-        let hides = if unreached.may_hide {
-            "something of ours may be there"
-        } else {
-            "nothing of ours is known to be there"
-        };
-        output::tell(&format!(
-            "not reached: {} of `{}`; {hides}   {why}",
-            unreached.site, unreached.instance
-        ));
-        if let Some(help) = unreached.error.hint() {
-            output::tell(&format!("  help:  {}", clean::line(help)));
-        }
-    }
+    unreached::tell(&swept.unreached);
     let (ended, kept): (Vec<_>, Vec<_>) = swept.disposed.iter().partition(|disposal| disposal.is_clean());
     let mut done = Vec::new();
     if !ended.is_empty() {

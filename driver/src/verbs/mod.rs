@@ -7,6 +7,7 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod extend;
 mod forward;
 mod gc;
 mod init;
@@ -14,6 +15,7 @@ mod left;
 mod logs;
 mod ls;
 mod plan;
+mod recover;
 mod run;
 mod schema;
 mod shell;
@@ -21,6 +23,7 @@ mod show;
 mod summary;
 mod sync;
 mod touch;
+mod unreached;
 mod up;
 mod validate;
 
@@ -49,6 +52,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(cx, args).await,
         Verb::Up(args) => Box::pin(up::up(cx, args)).await,
         Verb::Down(args) => down::down(cx, args).await,
+        Verb::Extend(args) => extend::extend(cx, args).await,
         Verb::Ls => ls::ls(cx).await,
         Verb::Show(args) => show::show(cx, args).await,
         Verb::Exec(args) => exec::exec(cx, args).await,
@@ -60,6 +64,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Start(args) => touch::start(cx, args).await,
         Verb::Sync(args) => sync::sync(cx, args).await,
         Verb::Gc => gc::gc(cx).await,
+        Verb::Recover => recover::recover(cx).await,
         Verb::Doctor => doctor::doctor(cx).await,
         // These have been obeyed before a store was opened.
         Verb::Init(_) | Verb::Schema | Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),

@@ -63,6 +63,9 @@ fn head(cx: &Context, environment: &Environment) -> String {
     if summary.run {
         parts.push("of a run".into());
     }
+    if summary.recovered {
+        parts.push("recovered, its file is not known".into());
+    }
     parts.extend(summary.file.as_ref().map(|file| format!("from {}", clean::line(file))));
     parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
     parts.extend(summary.keeper.map(|pid| format!("keeper {pid}")));

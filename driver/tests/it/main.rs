@@ -8,6 +8,8 @@ mod docker_failpoints;
 mod docker_failures;
 mod docker_hostile;
 mod docker_inside;
+mod docker_leases;
+mod docker_losses;
 mod docker_machines;
 mod docker_plan;
 mod docker_run;

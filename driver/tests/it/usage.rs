@@ -20,6 +20,7 @@ fn help_names_what_works_and_nothing_else() {
       run          Bring an environment up, run its stages, collect results, take it down
       up           Bring an environment to what its file says, and keep it
       down         Take an environment down, or some of its machines
+      extend       Let an environment live longer: at least so long from now
       ls           List environments
       show         Show an environment: machines, addresses, outputs
       exec         Run a command in a machine
@@ -31,6 +32,7 @@ fn help_names_what_works_and_nothing_else() {
       start        Start machines that were stopped, and wait until they are ready
       sync         Bring working trees on machines up to date, as `sync` in their set-up says
       gc           Dispose of everything that is due, on every site that was ever used
+      recover      After the store was lost: record again what this installation has made; nothing is destroyed
       doctor       Look at everything that encamp stands on: settings, store, providers, what is due
       schema       Print the JSON Schema of environment files, for editors
       explain      Say what a code such as E0103 means
@@ -77,6 +79,7 @@ fn short_help_of_each_verb() {
         "run",
         "up",
         "down",
+        "extend",
         "ls",
         "show",
         "exec",
@@ -88,6 +91,7 @@ fn short_help_of_each_verb() {
         "start",
         "sync",
         "gc",
+        "recover",
         "doctor",
         "schema",
         "explain",
@@ -105,6 +109,7 @@ fn short_help_of_each_verb() {
     Usage: encamp run [OPTIONS] [FILE]
     Usage: encamp up [OPTIONS] [FILE]
     Usage: encamp down [OPTIONS] [MACHINE]...
+    Usage: encamp extend [OPTIONS] <DURATION>
     Usage: encamp ls [OPTIONS]
     Usage: encamp show [OPTIONS]
     Usage: encamp exec [OPTIONS] <MACHINE> -- <COMMAND>...
@@ -116,6 +121,7 @@ fn short_help_of_each_verb() {
     Usage: encamp start [OPTIONS] [MACHINE]...
     Usage: encamp sync [OPTIONS] [MACHINE]...
     Usage: encamp gc [OPTIONS]
+    Usage: encamp recover [OPTIONS]
     Usage: encamp doctor [OPTIONS]
     Usage: encamp schema [OPTIONS]
     Usage: encamp explain [OPTIONS] [CODE]

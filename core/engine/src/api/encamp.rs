@@ -23,7 +23,9 @@ use crate::report::{Disposal, RunReport};
 use crate::state_folder::StateFolder;
 use crate::sweep::Swept;
 use crate::verbs;
+use crate::verbs::extend::Extended;
 use crate::verbs::preview::Preview;
+use crate::verbs::recover::Recovery;
 use crate::verbs::run::RunOptions;
 use crate::verbs::sync::Synced;
 use crate::verbs::touch::Touched;
@@ -84,6 +86,8 @@ pub struct Summary {
     pub file: Option<String>,
     /// It is for one run.
     pub run: bool,
+    /// The store had lost it; its name is a new one.
+    pub recovered: bool,
 }
 
 impl Encamp {
@@ -232,6 +236,25 @@ impl Encamp {
             .await
     }
 
+    /// Lets an environment be wanted for at least `span` from now; a lease is never shortened. A run that holds it goes
+    /// on for as long.
+    pub async fn extend(&self, name: &str, span: Duration) -> Result<Extended> {
+        let (camp, name) = (Arc::clone(&self.camp), name.to_owned());
+        self.engine.run(async move { camp.extend(&name, span).await }).await
+    }
+
+    /// After a loss of the store: lists every site of the store and every configured provider, and records again what
+    /// proves to be ours. Destroys nothing.
+    pub async fn recover(&self) -> Result<Recovery> {
+        let camp = Arc::clone(&self.camp);
+        self.engine.run(async move { camp.recover().await }).await
+    }
+
+    /// Whether the store was not there when this was opened, although the installation is older.
+    pub fn store_was_lost(&self) -> bool {
+        self.folder.store_was_lost()
+    }
+
     /// All living environments, from the store alone.
     pub async fn environments(&self) -> Result<Vec<Summary>> {
         let camp = Arc::clone(&self.camp);
@@ -335,7 +358,7 @@ fn summarise(camp: &Camp, row: EnvironmentRow, intents: &[IntentRow], held: bool
             .holder
             .filter(|_| held)
             .map(|holder| format!("{} ({})", holder.verb, holder.pid)),
-        ends_by_itself: !machines.is_empty() && machines.values().all(|intent| ends_by_itself(intent)),
+        ends_by_itself: !machines.is_empty() && machines.values().all(|intent| intent.expires.is_some()),
         keeper: camp.keepers.of(&row.id).ok().flatten(),
         keeper_log: camp.keepers.log(&row.id),
         id: row.id.to_string(),
@@ -343,14 +366,6 @@ fn summarise(camp: &Camp, row: EnvironmentRow, intents: &[IntentRow], held: bool
         by: row.by,
         file: row.file,
         run: row.purpose == Purpose::Run,
+        recovered: row.recovered,
     }
-}
-
-/// Whether the carrier was told when it is to end.
-fn ends_by_itself(intent: &IntentRow) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Told {
-        expires: Option<Time>,
-    }
-    serde_json::from_str::<Told>(&intent.request).is_ok_and(|told| told.expires.is_some())
 }

@@ -117,6 +117,8 @@ pub(crate) async fn raise(
     };
     session.stop.cancel();
     let mut raised = work.await?;
+    // Also where everything had come by then.
+    raised.interrupted = true;
     raised.errors.push(unwanted);
     Ok(raised)
 }

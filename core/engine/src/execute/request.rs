@@ -88,12 +88,14 @@ impl Raising<'_> {
         request.expires =
             (provider.capabilities().self_expiry != SelfExpiry::None).then_some(self.session.row.lease.ends);
         let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
+        let expires = request.expires;
         let mut row = self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)?;
         row.parts = machine.spec_parts(kind);
         let services = machine.services.iter();
         row.services = services
             .map(|service| (service.name.to_string(), service.user.clone()))
             .collect();
+        row.expires = expires;
         Ok(row)
     }
 
@@ -136,6 +138,7 @@ impl Raising<'_> {
             set_up: crate::journal::SetUp::default(),
             parts: std::collections::BTreeMap::new(),
             services: std::collections::BTreeMap::new(),
+            expires: None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use encamp_core::{Addr, EnvId, Published, Site, Value};
+use encamp_core::{Addr, EnvId, Published, Site, Time, Value};
 use encamp_file::spec::Given;
 use encamp_file::text::Numbers;
 
@@ -25,12 +25,20 @@ pub enum Op {
     Release(Epoch),
     /// The environment is to go; whoever holds it yields. Needs no tenure.
     WantGone(EnvId),
+    /// The same because its lease has ended. Refused where it is another one by now.
+    Expire {
+        /// Which environment.
+        environment: EnvId,
+        /// The lease that has ended.
+        lease: Lease,
+    },
     /// A run is kept.
     Keep(Epoch),
-    /// Another lease.
+    /// Another lease, where it ends later than the one that there is. Needs no tenure: whoever holds the environment
+    /// goes on with it.
     Extend {
-        /// Under which tenure.
-        epoch: Epoch,
+        /// Which environment.
+        environment: EnvId,
         /// The new one.
         lease: Lease,
     },
@@ -119,6 +127,15 @@ pub enum Op {
         /// Its published ports.
         ports: Vec<Published>,
     },
+    /// A machine that ends by itself does so later; the state stays.
+    Renewed {
+        /// Under which tenure.
+        epoch: Epoch,
+        /// Which.
+        intent: IntentRef,
+        /// When it ends now.
+        expires: Time,
+    },
     /// It exists and did not become ready.
     Fail {
         /// Under which tenure.
@@ -192,6 +209,7 @@ impl Op {
             Self::Take { .. } => "take",
             Self::Release(_) => "release",
             Self::WantGone(_) => "want_gone",
+            Self::Expire { .. } => "expire",
             Self::Keep(_) => "keep",
             Self::Extend { .. } => "extend",
             Self::Describe { .. } => "describe",
@@ -204,6 +222,7 @@ impl Op {
             Self::See { .. } => "seen",
             Self::SetUp { .. } => "set_up",
             Self::Ready { .. } => "ready",
+            Self::Renewed { .. } => "renewed",
             Self::Fail { .. } => "failed",
             Self::Doom { .. } => "dying",
             Self::SendDestroy { .. } => "destroy_sent",
@@ -228,6 +247,7 @@ impl Op {
             | Self::See { intent, .. }
             | Self::SetUp { intent, .. }
             | Self::Ready { intent, .. }
+            | Self::Renewed { intent, .. }
             | Self::Fail { intent, .. }
             | Self::Doom { intent, .. }
             | Self::SendDestroy { intent, .. }
@@ -259,6 +279,8 @@ pub enum Refusal {
         /// The other's name.
         by: String,
     },
+    /// Its lease is another one by now.
+    Extended,
     /// The intent is not in a state in which this may happen; the state is given, `None` where there is no row.
     State(Option<super::rows::IntentState>),
 }

@@ -205,6 +205,9 @@ pub struct IntentRow {
     /// description.
     #[serde(default)]
     pub services: std::collections::BTreeMap<String, Option<String>>,
+    /// When it ends by itself, as far as its provider has confirmed that; none where nothing does so.
+    #[serde(default)]
+    pub expires: Option<Time>,
 }
 
 /// How far a machine's set-up has come.

@@ -27,16 +27,8 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
             Ok(Answer::Taken(epoch, Box::new(row)))
         }
         Op::Release(epoch) => under(tables, epoch, |row| row.holder = None),
-        Op::WantGone(id) => match tables.environment(id)?.filter(|row| row.disposed.is_none()) {
-            Some(mut row) => {
-                row.wanted = Wanted::Gone;
-                tables.put_environment(&row)?;
-                Ok(Answer::Done)
-            }
-            None => Ok(Answer::Refused(Refusal::NoEnvironment)),
-        },
+        Op::WantGone(_) | Op::Expire { .. } | Op::Extend { .. } => wish(tables, op),
         Op::Keep(epoch) => under(tables, epoch, |row| row.keep = true),
-        Op::Extend { epoch, lease } => under(tables, epoch, |row| row.lease = lease.clone()),
         Op::Describe {
             epoch,
             outputs,
@@ -93,6 +85,7 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
         | Op::See { .. }
         | Op::SetUp { .. }
         | Op::Ready { .. }
+        | Op::Renewed { .. }
         | Op::Fail { .. }
         | Op::Doom { .. }
         | Op::SendDestroy { .. }
@@ -110,6 +103,25 @@ fn found(tables: &mut dyn Tables, row: &EnvironmentRow) -> Result<Answer> {
         return Ok(Answer::Refused(Refusal::NameTaken(Box::new(taken))));
     }
     tables.put_environment(row)?;
+    Ok(Answer::Done)
+}
+
+/// Whether, and until when, an environment is wanted: said without a tenure, since it is for the holder to hear.
+fn wish(tables: &mut dyn Tables, op: &Op) -> Result<Answer> {
+    let (Op::WantGone(id) | Op::Expire { environment: id, .. } | Op::Extend { environment: id, .. }) = op else {
+        return Ok(Answer::Done);
+    };
+    let Some(mut row) = tables.environment(id)?.filter(|row| row.disposed.is_none()) else {
+        return Ok(Answer::Refused(Refusal::NoEnvironment));
+    };
+    match op {
+        Op::Expire { lease, .. } if row.lease != *lease => return Ok(Answer::Refused(Refusal::Extended)),
+        Op::Extend { .. } if row.wanted == Wanted::Gone => return Ok(Answer::Refused(Refusal::Yield)),
+        Op::Extend { lease, .. } if lease.is_after(&row.lease) => row.lease = lease.clone(),
+        Op::Extend { .. } => {}
+        _ => row.wanted = Wanted::Gone,
+    }
+    tables.put_environment(&row)?;
     Ok(Answer::Done)
 }
 
@@ -172,6 +184,7 @@ fn of(op: &Op) -> Option<(&Epoch, &IntentRef)> {
         | Op::See { epoch, intent, .. }
         | Op::SetUp { epoch, intent, .. }
         | Op::Ready { epoch, intent, .. }
+        | Op::Renewed { epoch, intent, .. }
         | Op::Fail { epoch, intent, .. }
         | Op::Doom { epoch, intent }
         | Op::SendDestroy { epoch, intent }
@@ -235,13 +248,13 @@ fn advance(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
             }
             Planned | Sent | Unknown | Dying | Gone => return refused,
         },
+        Op::Renewed { expires, .. } => match state {
+            Seen | Ready => row.expires = Some(*expires),
+            Planned | Sent | Unknown | Dying | Gone => return refused,
+        },
         Op::Fail { failure, .. } => match state {
-            Planned | Sent | Unknown | Seen | Ready => {
-                row.failure = Some(failure.clone());
-                if state == Ready {
-                    row.state = Seen;
-                }
-            }
+            Planned | Sent | Unknown | Seen => row.failure = Some(failure.clone()),
+            Ready => (row.state, row.failure) = (Seen, Some(failure.clone())),
             Dying | Gone => return refused,
         },
         Op::Doom { .. } => match state {

@@ -67,10 +67,18 @@ fn intent(environment: &str, object: &str, generation: u32) -> IntentRow {
         set_up: super::SetUp::default(),
         parts: std::collections::BTreeMap::new(),
         services: std::collections::BTreeMap::new(),
+        expires: None,
     }
 }
 
 const IDS: [&str; 2] = ["0123456789", "abcdefghjk"];
+
+fn lease(hours: u8) -> Lease {
+    Lease {
+        ends: at(i64::from(hours) * 3600),
+        boot: None,
+    }
+}
 
 fn epoch(id: &str, number: u64) -> Epoch {
     Epoch {
@@ -260,7 +268,7 @@ fn op(choice: u8, number: u8) -> Op {
     let generation = u32::from(number >> 2 & 1) + 1;
     let row = intent(id, object, generation);
     let (intent, epoch) = (row.reference(), epoch(id, u64::from(number >> 3 & 1) + 1));
-    match choice % 16 {
+    match choice % 19 {
         0 => Op::Found(Box::new(environment(id, if number & 4 == 0 { "shop" } else { "lab" }))),
         1 => Op::Take {
             environment: epoch.environment,
@@ -308,6 +316,19 @@ fn op(choice: u8, number: u8) -> Op {
             intent,
             stopped: Some(true),
         },
+        15 => Op::Extend {
+            environment: epoch.environment,
+            lease: lease(number),
+        },
+        16 => Op::Expire {
+            environment: epoch.environment,
+            lease: lease(number),
+        },
+        17 => Op::Renewed {
+            epoch,
+            intent,
+            expires: at(i64::from(number)),
+        },
         _ => Op::Release(epoch),
     }
 }
@@ -315,7 +336,7 @@ fn op(choice: u8, number: u8) -> Op {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_twins_answer_and_keep_the_same(ops in prop::collection::vec((0u8..16, 0u8..16), 1..60)) {
+    fn the_twins_answer_and_keep_the_same(ops in prop::collection::vec((0u8..19, 0u8..16), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (_folder, stores) = stores();

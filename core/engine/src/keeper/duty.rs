@@ -17,6 +17,9 @@ pub(super) enum Duty {
     Dispose(&'static str),
 }
 
+/// Why an environment is disposed of whose lease is over.
+pub(super) const LEASE_ENDED: &str = "its lease has ended";
+
 /// Who holds the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holder {
@@ -35,7 +38,7 @@ pub(super) fn duty(row: Option<&EnvironmentRow>, holder: Holder, clock: &dyn Clo
     };
     match holder {
         // A command ends its own environment, and has the grace for it.
-        _ if row.lease.over(policy.grace, clock) => Duty::Dispose("its lease has ended"),
+        _ if row.lease.over(policy.grace, clock) => Duty::Dispose(LEASE_ENDED),
         Holder::Alive => Duty::Rest,
         _ if row.wanted == Wanted::Gone => Duty::Dispose("its disposal was not finished"),
         Holder::Dead if row.purpose == Purpose::Run && !row.keep => Duty::Dispose("its command has died"),

@@ -7,6 +7,7 @@
 
 mod duty;
 mod log;
+mod replace;
 mod reserve;
 mod seat;
 mod start;

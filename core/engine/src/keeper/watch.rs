@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{EnvId, Error, ErrorKind, Report, Result};
+use encamp_core::{EnvId, Error, ErrorKind, Report, Result, Time};
 
-use super::duty::{Duty, Holder, duty};
+use super::duty::{Duty, Holder, LEASE_ENDED, duty};
 use super::log::{self, Log};
 use super::reserve::Reserve;
 use super::seat::Seat;
@@ -14,7 +14,7 @@ use super::{Request, VERB};
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 use crate::events::Events;
-use crate::execute::dispose;
+use crate::execute::{dispose, due, renew};
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op};
 use crate::session::Session;
 use crate::settle::{Settled, settle};
@@ -43,6 +43,7 @@ pub(crate) async fn watch(camp: &Arc<Camp>, request: &Request) -> Result<()> {
         ),
         reserve: Reserve::put_aside(&folder),
         request: folder.join("keeper.json"),
+        told: None,
     };
     keeper.log.say("watching");
     keeper.watch().await;
@@ -61,6 +62,8 @@ struct Keeper<'a> {
     log: Log,
     reserve: Reserve,
     request: PathBuf,
+    /// Until when machines think that they are wanted.
+    told: Option<Time>,
 }
 
 impl Keeper<'_> {
@@ -103,6 +106,7 @@ impl Keeper<'_> {
         let duty = duty(row.as_ref(), holder, &*self.camp.clock, &self.camp.policy);
         match (duty, row) {
             (Duty::Leave, _) | (_, None) => return Ok(true),
+            (Duty::Rest, Some(row)) if holder == Holder::Nobody => self.renew(&row).await?,
             (Duty::Rest, _) => {}
             (Duty::Dispose(_), Some(row)) if orphaned => self.end_orphan(&row).await?,
             (Duty::Dispose(why), Some(row)) => self.dispose(&row, why).await?,
@@ -122,6 +126,10 @@ impl Keeper<'_> {
     }
 
     async fn dispose(&mut self, row: &EnvironmentRow, why: &str) -> Result<()> {
+        // Somebody may have extended it since.
+        if why == LEASE_ENDED && !self.camp.expire(row).await? {
+            return Ok(());
+        }
         self.log.say(&format!("disposing of {}: {why}", row.name));
         let disposal = end(self.camp, row, VERB, Events::none()).await?;
         if disposal.is_clean() {
@@ -149,6 +157,30 @@ impl Keeper<'_> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Unavailable, "something is left"))
+    }
+
+    /// Tells machines that end by themselves of a longer lease, where whoever committed that has died before it could.
+    async fn renew(&mut self, row: &EnvironmentRow) -> Result<()> {
+        let ends = row.lease.ends;
+        if self.told == Some(ends) {
+            return Ok(());
+        }
+        let rows = self.camp.journal.intents(self.environment).await?;
+        if due(&rows, ends).next().is_some() {
+            let Some(held) = self.camp.locks.try_hold(self.environment)? else {
+                return Ok(());
+            };
+            let session = self.camp.take(self.environment, held, VERB, Events::none()).await?;
+            let told = renew(&session, ends).await;
+            session.release().await?;
+            if let Some(error) = told?.into_iter().find_map(|told| told.error) {
+                return Err(error);
+            }
+            self.log
+                .say(&format!("machines were told that the lease ends at {ends}"));
+        }
+        self.told = Some(ends);
+        Ok(())
     }
 
     /// Finds out what became of what a dead command had sent; what was made stays until the lease ends.

@@ -384,6 +384,7 @@ async fn the_journal_keeps_no_secret_of_a_failure() {
         set_up: SetUp::default(),
         parts: std::collections::BTreeMap::new(),
         services: std::collections::BTreeMap::new(),
+        expires: None,
     };
     let (epoch, intent) = (session.epoch.clone(), row.reference());
     let files = [("TOKEN".to_owned(), Secret::new(CANARIES[0].to_owned()))].into();

@@ -1,8 +1,10 @@
 //! What a command does, from its first look at the store to its last line.
 
 pub(crate) mod down;
+pub(crate) mod extend;
 pub(crate) mod observe;
 pub(crate) mod preview;
+pub(crate) mod recover;
 pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod sync;

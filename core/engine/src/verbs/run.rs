@@ -102,13 +102,12 @@ pub(crate) async fn run(
         survival: None,
     };
     // The lease ends a run as the user's stop does, and is a failure.
-    let within = session.row.lease.remaining(&*camp.clock).unwrap_or_default();
     let stop = options.stop.child_token();
     let (worked, cut) = {
         let mut working = std::pin::pin!(work(&session, &spec, &stop, &results, &mut report));
         tokio::select! {
             worked = &mut working => (worked, None),
-            () = tokio::time::sleep(within) => {
+            () = lease_ended(&session) => {
                 stop.cancel();
                 (working.await, Some((overdue(&session, &spec), Outcome::Failed)))
             }
@@ -182,13 +181,25 @@ async fn inspect(options: &RunOptions, report: &RunReport) {
     }
 }
 
+/// Completes when the lease has ended, which others may extend while it runs.
+async fn lease_ended(session: &Session) {
+    let camp = &session.camp;
+    let mut lease = session.row.lease.clone();
+    while let Some(left) = lease.remaining(&*camp.clock) {
+        tokio::time::sleep(left).await;
+        if let Ok(Some(now)) = camp.journal.environment(&session.row.id).await {
+            lease = now.lease;
+        }
+    }
+}
+
 fn overdue(session: &Session, spec: &Environment) -> Error {
     Error::new(
         ErrorKind::Cancelled,
         format!("its lease of {:?} ended while it ran", spec.ttl),
     )
     .of_environment(&session.row.name)
-    .next_step("a longer `ttl` in the file")
+    .next_step("a longer `ttl` in the file, or `encamp extend` while it runs")
 }
 
 /// Up, stages, collect.

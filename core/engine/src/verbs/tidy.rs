@@ -20,6 +20,9 @@ pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
     let until = now() + camp.policy.tidy;
     let mut left = Vec::new();
     for (row, why) in due {
+        if why == LEASE_ENDED && !camp.expire(&row).await? {
+            continue;
+        }
         let patience = until.saturating_duration_since(now());
         let ended = tokio::time::timeout(patience, end(camp, &row, "tidy", Events::none())).await;
         match ended {
@@ -57,6 +60,8 @@ pub(crate) async fn forget_secrets(camp: &Camp) -> Result<()> {
     Ok(())
 }
 
+const LEASE_ENDED: &str = "its lease has ended";
+
 /// Environments that nobody holds and nobody wants, and why.
 async fn due(camp: &Camp) -> Result<Vec<(EnvironmentRow, &'static str)>> {
     let mut due = Vec::new();
@@ -70,7 +75,7 @@ async fn due(camp: &Camp) -> Result<Vec<(EnvironmentRow, &'static str)>> {
         let why = if row.purpose == Purpose::Run && !row.keep {
             "its process has died"
         } else if row.lease.over(camp.policy.grace, &*camp.clock) {
-            "its lease has ended"
+            LEASE_ENDED
         } else if row.wanted == Wanted::Gone {
             "its disposal was not finished"
         } else {

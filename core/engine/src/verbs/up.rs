@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use encamp_core::{Error, ErrorKind, Result, SelfExpiry, Time};
+use encamp_core::{Error, ErrorKind, Report, Result, SelfExpiry, Time};
 use encamp_file::spec::Environment;
 use encamp_file::text::Viewer;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::tidy;
 use crate::camp::{Camp, canonical};
 use crate::clock::{Lease, monotonic_now as now};
 use crate::events::{Event, Events};
-use crate::execute::{Raised, raise};
+use crate::execute::{Raised, raise, renew};
 use crate::journal::{EnvironmentRow, IntentState, Op, Purpose, Took};
 use crate::keeper::Survival;
 use crate::numbers;
@@ -231,15 +231,11 @@ impl Pending {
         } = self;
         let lease = Lease::of(spec.ttl, &*session.camp.clock);
         // A lease is never shortened by bringing the same thing up again.
-        if lease.ends > session.row.lease.ends {
-            session.row.lease = lease.clone();
-            session
-                .record(Op::Extend {
-                    epoch: session.epoch.clone(),
-                    lease,
-                })
-                .await?;
+        if lease.is_after(&session.row.lease) {
+            let environment = session.row.id.clone();
+            session.record(Op::Extend { environment, lease }).await?;
         }
+        session.row.lease = lease_now(&session).await?;
         let ends = session.row.lease.ends;
         // It is there before anything is made.
         let survival = session.camp.keepers.ensure(&session.camp, &session.row.id).await;
@@ -254,6 +250,14 @@ impl Pending {
             .await;
         let mut raised = raise(&session, &spec, &observed.plan, observed.rows, &observed.seen).await?;
         raised.facts.secrets = session.secrets.values();
+        let ends = lease_now(&session).await?.ends;
+        for told in renew(&session, ends).await? {
+            if let Some(error) = told.error {
+                let why = Report(&error).to_string();
+                let note = format!("{} still ends by itself before the lease does: {why}", told.machine);
+                session.events.note(note).await;
+            }
+        }
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let outputs = describe(&session, &spec, &raised, made(&observed.plan, millis)).await?;
         if raised.ready() {
@@ -295,6 +299,12 @@ impl Pending {
 pub(crate) fn made(plan: &Plan, millis: u64) -> Option<Took> {
     let made = plan.makes().filter(|_| plan.count(Action::Continue) == 0)?;
     Some(Took { made, millis })
+}
+
+/// The lease as it is now: others may extend it at any time.
+async fn lease_now(session: &Session) -> Result<Lease> {
+    let row = session.camp.journal.environment(&session.row.id).await?;
+    Ok(row.map_or_else(|| session.row.lease.clone(), |row| row.lease))
 }
 
 /// Renders and records the outputs, once everything is ready.
