@@ -115,18 +115,17 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
     family.into_iter().filter_map(known).collect()
 }
 
-/// The processes that carry a machine's cookie, or have its lock open. Only what this user may look into is seen.
-pub(crate) fn marked(tag: &str, lock: &Path) -> Vec<ProcessId> {
+/// Tells of each process that carries a machine's cookie, or has its lock open, as soon as it is seen: some do not live
+/// long. Only what this user may look into is seen.
+pub(crate) fn marked(tag: &str, lock: &Path, found: &mut dyn FnMut(ProcessId)) {
     let cookie = format!("{COOKIE}={tag}");
     let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut found = Vec::new();
     for (pid, stat) in all() {
         if pid != own && (carries(pid, cookie.as_bytes()) || holds(pid, lock)) {
-            found.push(ProcessId { pid, began: stat.began });
+            found(ProcessId { pid, began: stat.began });
         }
     }
-    found
 }
 
 fn carries(pid: i32, cookie: &[u8]) -> bool {
@@ -142,36 +141,36 @@ fn holds(pid: i32, file: Option<(u64, u64)>) -> bool {
         .any(|seen| (seen.dev(), seen.ino()) == file)
 }
 
-/// Kills what `find` finds until it finds nothing: what forks without end is made to stand still first.
-pub(crate) fn kill_all(mut find: impl FnMut() -> Vec<ProcessId>) -> bool {
+/// Kills what `find` tells of until it tells of nothing: what forks without end is made to stand still first. Each is
+/// signalled when it is told of, since the next one may be another process by then.
+pub(crate) fn kill_all(mut find: impl FnMut(&mut dyn FnMut(ProcessId))) -> bool {
     let mut still = BTreeSet::new();
     for _ in 0..STANDSTILLS {
-        let found = find();
-        if found.is_empty() {
+        let (mut any, mut fresh) = (false, false);
+        find(&mut |one| {
+            any = true;
+            fresh |= still.insert((one.pid, one.began));
+            one.signal(Signal::STOP);
+        });
+        if !any {
             return true;
         }
-        let fresh: Vec<_> = found
-            .into_iter()
-            .filter(|one| still.insert((one.pid, one.began)))
-            .collect();
-        if fresh.is_empty() {
+        if !fresh {
             break;
-        }
-        for one in fresh {
-            one.signal(Signal::STOP);
         }
     }
     for _ in 0..KILLS {
-        let found = find();
-        if found.is_empty() {
-            return true;
-        }
-        for one in found {
+        let mut any = false;
+        find(&mut |one| {
+            any = true;
             one.signal(Signal::KILL);
+        });
+        if !any {
+            return true;
         }
         pause(std::time::Duration::from_millis(2));
     }
-    find().is_empty()
+    false
 }
 
 /// Looks for what is new, at most, and rounds of killing, at most.

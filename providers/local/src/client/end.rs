@@ -75,7 +75,7 @@ impl Host {
         }
         // What is left now has left its group and its parents; what it inherited it still has.
         let (tag, lock) = (sandbox.record.tag.clone(), place.lock());
-        blocking(move || kill_all(|| marked(&tag, &lock))).await?;
+        blocking(move || kill_all(|found| marked(&tag, &lock, found))).await?;
         self.wait_free(place, GONE).await?;
         place.take().map_err(io(&place.lock()))
     }
@@ -153,7 +153,7 @@ impl Host {
     /// The last net: what carries the cookie and has let the lock go.
     async fn scan(&self, sandbox: &Sandbox) -> Result<()> {
         let (tag, lock) = (sandbox.record.tag.clone(), sandbox.place.lock());
-        if blocking(move || kill_all(|| marked(&tag, &lock))).await? {
+        if blocking(move || kill_all(|found| marked(&tag, &lock, found))).await? {
             return Ok(());
         }
         Err(unknown("something of the machine does not end").of_machine(sandbox.name()))

@@ -234,7 +234,7 @@ impl Guard {
         let _ = self.first.kill();
         let _ = self.first.wait();
         let own = i32::try_from(std::process::id()).unwrap_or_default();
-        if !kill_all(|| descendants(own)) {
+        if !kill_all(|found| descendants(own).into_iter().for_each(found)) {
             complain("something that the machine started does not end");
         }
         while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
