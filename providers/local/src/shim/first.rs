@@ -19,7 +19,7 @@ use super::{complain, server, start};
 use crate::convert::{Record, base, default_folder};
 use crate::message::{Command, Confinement, Part, Word, hear, say};
 use crate::place::{Place, read_json};
-use crate::process::{descendants, kill_all, pause};
+use crate::process::{descendants, is_childless, kill_all, pause};
 
 /// The name of the socket in the machine's folder.
 pub(crate) const SOCKET: &str = "socket";
@@ -242,7 +242,7 @@ impl Machine {
         }
         if !self.record.confinement.processes {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
-            kill_all(|found| descendants(own).into_iter().for_each(found));
+            kill_all(|found| descendants(own).into_iter().for_each(found), is_childless);
         }
         // A process name space ends with its first process, whatever its threads do.
         std::process::exit(0);
