@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
+use crate::place::fresh_name;
 use crate::process::pause;
 use crate::table::Table;
 
@@ -219,7 +220,7 @@ impl Groups {
 
 /// A process is moved by who may write to the group above both, and `cgroup.kill` came with Linux 5.14.
 fn may_cage(folder: &Path) -> io::Result<()> {
-    let probe = named(folder, &format!("probe-{}", std::process::id()));
+    let probe = named(folder, &format!("probe-{}", fresh_name()?));
     rustix::fs::access(folder.join("cgroup.procs"), Access::WRITE_OK)?;
     fs::create_dir(&probe)?;
     let can = rustix::fs::access(probe.join("cgroup.kill"), Access::WRITE_OK)

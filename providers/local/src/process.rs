@@ -115,18 +115,17 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
     family.into_iter().filter_map(known).collect()
 }
 
-/// The processes that carry a machine's cookie, or have its lock open. Only what this user may look into is seen.
-pub(crate) fn marked(tag: &str, lock: &Path) -> Vec<ProcessId> {
+/// Tells of each process that carries a machine's cookie, or has its lock open, as soon as it is seen: some do not live
+/// long. Only what this user may look into is seen.
+pub(crate) fn marked(tag: &str, lock: &Path, found: &mut dyn FnMut(ProcessId)) {
     let cookie = format!("{COOKIE}={tag}");
     let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut found = Vec::new();
     for (pid, stat) in all() {
         if pid != own && (carries(pid, cookie.as_bytes()) || holds(pid, lock)) {
-            found.push(ProcessId { pid, began: stat.began });
+            found(ProcessId { pid, began: stat.began });
         }
     }
-    found
 }
 
 fn carries(pid: i32, cookie: &[u8]) -> bool {
@@ -142,41 +141,48 @@ fn holds(pid: i32, file: Option<(u64, u64)>) -> bool {
         .any(|seen| (seen.dev(), seen.ino()) == file)
 }
 
-/// Kills what `find` finds until it finds nothing: what forks without end is made to stand still first.
-pub(crate) fn kill_all(mut find: impl FnMut() -> Vec<ProcessId>) -> bool {
+/// Kills what `find` tells of until it tells of nothing any more, and `gone` says so too: a list of processes is no
+/// picture of one moment, and what goes on from one process to the next may be in none of its lines. What forks without
+/// end is made to stand still first. Each is signalled when it is told of, since it may not live long.
+pub(crate) fn kill_all(mut find: impl FnMut(&mut dyn FnMut(ProcessId)), mut gone: impl FnMut() -> bool) -> bool {
     let mut still = BTreeSet::new();
-    for _ in 0..STANDSTILLS {
-        let found = find();
-        if found.is_empty() {
+    let mut quiet = 0;
+    for round in 0..ROUNDS {
+        let (mut any, mut fresh) = (false, false);
+        // As long as new ones come, those that are known only stand still: a parent that ends may be what starts the next.
+        let signal = if quiet < QUIET && round < STANDSTILLS {
+            Signal::STOP
+        } else {
+            Signal::KILL
+        };
+        find(&mut |one| {
+            any = true;
+            fresh |= still.insert((one.pid, one.began));
+            one.signal(signal);
+        });
+        if !any && gone() {
             return true;
         }
-        let fresh: Vec<_> = found
-            .into_iter()
-            .filter(|one| still.insert((one.pid, one.began)))
-            .collect();
-        if fresh.is_empty() {
-            break;
-        }
-        for one in fresh {
-            one.signal(Signal::STOP);
+        quiet = if fresh { 0 } else { quiet + 1 };
+        if signal == Signal::KILL || !any {
+            pause(std::time::Duration::from_millis(2));
         }
     }
-    for _ in 0..KILLS {
-        let found = find();
-        if found.is_empty() {
-            return true;
-        }
-        for one in found {
-            one.signal(Signal::KILL);
-        }
-        pause(std::time::Duration::from_millis(2));
-    }
-    find().is_empty()
+    false
 }
 
-/// Looks for what is new, at most, and rounds of killing, at most.
-const STANDSTILLS: u32 = 100;
-const KILLS: u32 = 500;
+/// Rounds of looking, at most; and of those in which nothing is killed yet.
+const ROUNDS: u32 = 2000;
+const STANDSTILLS: u32 = 200;
+/// Rounds without anything new after which everything stands still.
+const QUIET: u32 = 3;
+
+/// Whether this process has no children. To one that adopts orphans nothing descends from it then.
+pub(crate) fn is_childless() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::All, options).err() == Some(rustix::io::Errno::CHILD)
+}
 
 /// Waits on a thread of its own: the shim has no runtime, and the provider calls what waits on a blocking thread.
 pub(crate) fn pause(span: std::time::Duration) {

@@ -74,8 +74,9 @@ impl Host {
             run.shim.signal(Signal::KILL);
         }
         // What is left now has left its group and its parents; what it inherited it still has.
-        let (tag, lock) = (sandbox.record.tag.clone(), place.lock());
-        blocking(move || kill_all(|| marked(&tag, &lock))).await?;
+        let (tag, lock, free) = (sandbox.record.tag.clone(), place.lock(), place.clone());
+        let free = move || !free.is_held().unwrap_or(true);
+        blocking(move || kill_all(|found| marked(&tag, &lock, found), free)).await?;
         self.wait_free(place, GONE).await?;
         place.take().map_err(io(&place.lock()))
     }
@@ -150,12 +151,23 @@ impl Host {
         Ok(Removal::Gone)
     }
 
-    /// The last net: what carries the cookie and has let the lock go.
+    /// The last net: what carries the cookie and has let the lock go. A group or a name space has left nothing.
     async fn scan(&self, sandbox: &Sandbox) -> Result<()> {
-        let (tag, lock) = (sandbox.record.tag.clone(), sandbox.place.lock());
-        if blocking(move || kill_all(|| marked(&tag, &lock))).await? {
+        let record = &sandbox.record;
+        let certain = record.group.is_some() || record.confinement.processes;
+        let (tag, lock) = (record.tag.clone(), sandbox.place.lock());
+        let mut empty = 0;
+        let passes = if certain { 1 } else { PASSES };
+        let often = move || {
+            empty += 1;
+            empty >= passes
+        };
+        if blocking(move || kill_all(|found| marked(&tag, &lock, found), often)).await? {
             return Ok(());
         }
         Err(unknown("something of the machine does not end").of_machine(sandbox.name()))
     }
 }
+
+/// So many looks that find nothing are believed.
+const PASSES: u32 = 5;

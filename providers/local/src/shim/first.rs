@@ -19,7 +19,7 @@ use super::{complain, server, start};
 use crate::convert::{Record, base, default_folder};
 use crate::message::{Command, Confinement, Part, Word, hear, say};
 use crate::place::{Place, read_json};
-use crate::process::{descendants, kill_all, pause};
+use crate::process::{descendants, is_childless, kill_all, pause};
 
 /// The name of the socket in the machine's folder.
 pub(crate) const SOCKET: &str = "socket";
@@ -46,7 +46,10 @@ enum Stage {
     /// The guard was asked to write down that it runs.
     Asked,
     Going,
-    Ending,
+    /// Whether it ran before.
+    Ending {
+        ran: bool,
+    },
 }
 
 /// Is the first process of the machine in a folder.
@@ -125,7 +128,7 @@ impl Machine {
     }
 
     pub(super) fn is_ending(&self) -> bool {
-        *self.stage() == Stage::Ending
+        matches!(*self.stage(), Stage::Ending { .. })
     }
 
     /// Asks the guard to let it run, and answers whether it does; a command that ends at once ends after that.
@@ -148,7 +151,8 @@ impl Machine {
         while *stage == Stage::Asked {
             stage = self.turned.wait(stage).unwrap_or_else(PoisonError::into_inner);
         }
-        *stage == Stage::Going
+        // A command that ended at once has run all the same.
+        matches!(*stage, Stage::Going | Stage::Ending { ran: true })
     }
 
     /// It is written down: the command may run.
@@ -221,10 +225,11 @@ impl Machine {
     /// Ends the machine, and this process with it.
     fn end(&self, exit: Option<Exit>) {
         let mut stage = self.stage();
-        if *stage == Stage::Ending {
+        if let Stage::Ending { .. } = *stage {
             return;
         }
-        *stage = Stage::Ending;
+        let ran = *stage == Stage::Going;
+        *stage = Stage::Ending { ran };
         self.turned.notify_all();
         drop(stage);
         if let Some(exit) = exit {
@@ -237,7 +242,7 @@ impl Machine {
         }
         if !self.record.confinement.processes {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
-            kill_all(|| descendants(own));
+            kill_all(|found| descendants(own).into_iter().for_each(found), is_childless);
         }
         // A process name space ends with its first process, whatever its threads do.
         std::process::exit(0);

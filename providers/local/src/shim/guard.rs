@@ -17,7 +17,7 @@ use crate::cgroup;
 use crate::convert::Record;
 use crate::message::{Confinement, Life, Part, Run, Word, hear, say};
 use crate::place::{Place, read_json, remove_tree, write_json};
-use crate::process::{ProcessId, boot_id, descendants, kill_all, pause};
+use crate::process::{ProcessId, boot_id, descendants, is_childless, kill_all, pause};
 
 /// How often it looks whether its time was changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -234,10 +234,13 @@ impl Guard {
         let _ = self.first.kill();
         let _ = self.first.wait();
         let own = i32::try_from(std::process::id()).unwrap_or_default();
-        if !kill_all(|| descendants(own)) {
+        let childless = || {
+            while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+            is_childless()
+        };
+        if !kill_all(|found| descendants(own).into_iter().for_each(found), childless) {
             complain("something that the machine started does not end");
         }
-        while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
     }
 
     /// Groups are made anew at each start.

@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::what_is_left_behind_holds_no_output_open", left_behind),
         trial("life::a_terminal_leads_its_session", terminal),
         trial("life::an_end_by_signal_is_seen_as_one", signal),
+        trial("life::a_command_that_ends_at_once_has_run_once", at_once),
         trial("life::run_is_empty_after_a_new_start", fresh_run),
     ]
 }
@@ -191,6 +192,20 @@ async fn signal() {
             .contains("`encamp-no-such-program` cannot be run")
     );
     bed.destroy("missing").await;
+}
+
+async fn at_once() {
+    let bed = Bed::new().await;
+    bed.create(bed.request("web", json!({ "command": "echo ran" })).await)
+        .await
+        .unwrap();
+    for round in 1..=8 {
+        bed.start("web").await.unwrap();
+        bed.wait_for("web", |phase| *phase == Phase::Exited(Exit::Code(0)))
+            .await;
+        assert_eq!(bed.said("web").await, "ran\n".repeat(round));
+    }
+    bed.destroy("web").await;
 }
 
 async fn fresh_run() {
