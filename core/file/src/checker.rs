@@ -166,7 +166,7 @@ impl<'s> Checker<'s> {
             value.span,
             format!("expected {expected}, found {}", value.describe()),
         );
-        misfit.help = mend(&types, value);
+        misfit.help = mend(&types, value, schema);
         outcome.misfits.push(misfit);
         outcome
     }

@@ -17,6 +17,7 @@ use crate::nearest;
 use crate::objects::{Ctx, Fault, Record};
 use crate::page::Pages;
 use crate::refs::{self, Here};
+use crate::scan::{self, Chain};
 use crate::source::{SourceMap, Sources, Span};
 use crate::template::Template;
 use crate::text::Text;
@@ -47,6 +48,8 @@ pub(crate) struct Cx<'a> {
     known: HashMap<Key, Known>,
     pub(crate) files: Files,
     pub(crate) pages: Pages,
+    /// Inputs that have no value, which is reported: what speaks of them would only say it again.
+    pub(crate) broken_inputs: BTreeSet<String>,
     rendered: usize,
     pub(crate) exhausted: bool,
 }
@@ -123,6 +126,7 @@ impl<'a> Cx<'a> {
             known: HashMap::new(),
             files: Files::default(),
             pages: Pages::default(),
+            broken_inputs: BTreeSet::new(),
             rendered: 0,
             exhausted: false,
         }
@@ -145,7 +149,7 @@ impl<'a> Cx<'a> {
     /// The value of an expression, as far as it is known; none if it is wrong.
     pub(crate) fn step(&mut self, template: &Template, expr: &Expr, scope: Scope<'_>) -> Option<Step> {
         let key = (template.span, expr.range.start);
-        if !self.refs_hold(key, template, expr, scope) || self.exhausted {
+        if !self.refs_hold(key, template, expr, scope) || self.exhausted || self.speaks_of_broken(expr) {
             return None;
         }
         self.used_me |= expr.uses_me;
@@ -197,6 +201,14 @@ impl<'a> Cx<'a> {
             self.known.insert(key, Known { value, awaits });
         }
         self.spend(Step::Known(value), template)
+    }
+
+    fn speaks_of_broken(&self, expr: &Expr) -> bool {
+        let input = |chain: &Chain| match chain.steps.first() {
+            Some(scan::Step::Name(word)) if chain.root.text == "inputs" => self.broken_inputs.contains(&word.text),
+            _ => false,
+        };
+        !self.broken_inputs.is_empty() && expr.chains.iter().any(input)
     }
 
     pub(crate) fn here(&self, scope: Scope<'_>) -> Here<'_> {

@@ -37,6 +37,9 @@ pub(crate) fn read(
         let set = overrides.inputs.get(&entry.key).map(String::as_str);
         let given = given.and_then(|given| given.node(&entry.key));
         let value = input(entry, set, given, cx);
+        if value.is_none() {
+            cx.broken_inputs.insert(entry.key.clone());
+        }
         inputs.insert(entry.key.clone(), expr::from_json(&value.unwrap_or(Json::Null)));
     }
     for name in overrides.inputs.keys() {

@@ -64,5 +64,6 @@ pub use codes::Code;
 pub use diagnose::{Diagnostic, Failure, Secondary, Severity};
 pub use kinds::{Kinds, is_reserved};
 pub use load::{Load, Loaded, load};
+pub use nearest::did_you_mean;
 pub use schema::schema;
 pub use source::{Disk, FileKind, Found, Sources};

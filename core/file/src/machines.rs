@@ -1,6 +1,7 @@
 //! `[machines.x]`: which machines there are, and what each says.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use encamp_core::{InstanceName, KindName, Name, PortSpec};
 
@@ -19,7 +20,7 @@ use crate::refs;
 use crate::secrets;
 use crate::services;
 use crate::source::Span;
-use crate::spec::Machine;
+use crate::spec::{Machine, Place};
 use crate::steps;
 use crate::tables::{self, Shared};
 use crate::text::Text;
@@ -257,6 +258,7 @@ pub(crate) fn describe(draft: &Draft<'_>, decl: usize, cx: &mut Cx<'_>) -> Descr
     depends_on(draft, decl, cx);
     let members = draft.count.unwrap_or(1);
     let mut machines: Vec<Machine> = Vec::with_capacity(members);
+    let places = Arc::new(places(draft.table, cx));
     for member in 0..members {
         let target = draft.target(decl, member);
         let errors = cx.findings.errors();
@@ -265,6 +267,7 @@ pub(crate) fn describe(draft: &Draft<'_>, decl: usize, cx: &mut Cx<'_>) -> Descr
             _ => body(draft, target, &mut shared, cx),
         };
         machine.name = cx.world.name(target).clone();
+        machine.places = Arc::clone(&places);
         machine.group = target.member.map(|index| (draft.name.clone(), index));
         machines.push(machine);
         if cx.findings.errors() > errors {
@@ -313,6 +316,31 @@ fn body(draft: &Draft<'_>, target: Target, shared: &mut Shared, cx: &mut Cx<'_>)
         machine.needs = needs::read(node, scope, cx);
     }
     machine
+}
+
+/// Where the keys of kinds' tables stand, and what ports are published as.
+fn places(table: &Table, cx: &Cx<'_>) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    let mut add = |name: String, span: Span| places.extend(cx.sources.place(span).map(|place| (name, place)));
+    for entry in &table.entries {
+        let Content::Table(inner) = &entry.node.value else {
+            continue;
+        };
+        for key in &inner.entries {
+            match &key.node.value {
+                Content::Table(port) if entry.key == "ports" => {
+                    if let Some(node) = port.node("publish") {
+                        add(format!("ports.{}.publish", key.key), node.span);
+                    }
+                }
+                _ if cx.kinds.kinds.contains_key(entry.key.as_str()) => {
+                    add(format!("{}.{}", entry.key, key.key), key.node.span);
+                }
+                _ => {}
+            }
+        }
+    }
+    places
 }
 
 /// Where the infrastructure shows the environment of a machine's main process, no secret may stand in it.

@@ -135,7 +135,7 @@ pub(crate) fn unknown(field: &Field, known: &[&str], at: &At) -> Misfit {
     misfit.note = Some(format!(
         "keys of {}: {}",
         at.title,
-        nearest::listed(known.iter().copied())
+        nearest::keys(known.iter().copied())
     ));
     misfit.depth += 1;
     misfit
@@ -163,11 +163,17 @@ pub(crate) fn or(words: impl Iterator<Item = String>) -> String {
     }
 }
 
-pub(crate) fn mend(types: &[&str], value: &Built) -> Option<String> {
+/// What was probably meant. A text that is an example of the schema shows what a number lacks: `512MiB`.
+pub(crate) fn mend(types: &[&str], value: &Built, schema: &Json) -> Option<String> {
     match &value.value {
         Leaf::Scalar(Json::String(text)) if types.contains(&"array") => Some(format!("[\"{text}\"]")),
         Leaf::Scalar(number @ (Json::Number(_) | Json::Bool(_))) if types.contains(&"string") => {
-            Some(format!("\"{number}\""))
+            let example = schema.pointer("/examples/0").and_then(Json::as_str);
+            let unit = example.map(|example| example.trim_start_matches(|c: char| c.is_ascii_digit()));
+            Some(format!(
+                "\"{number}{}\"",
+                unit.filter(|_| number.is_number()).unwrap_or_default()
+            ))
         }
         Leaf::Scalar(Json::String(text))
             if (types.contains(&"integer") && text.parse::<i64>().is_ok())

@@ -18,19 +18,27 @@ pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// `did you mean …?`
-pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(text, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
 /// Names in backquotes, shortened.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
-    let names: Vec<&str> = names.into_iter().take(SHOWN + 1).collect();
+    shown(names, 20)
+}
+
+/// All keys of a table: whoever has mistyped one looks for it here.
+pub(crate) fn keys<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    shown(names, 200)
+}
+
+fn shown<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+    let names: Vec<&str> = names.into_iter().take(most + 1).collect();
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(" ");
-    if names.len() > SHOWN {
+    let mut text = names.iter().take(most).copied().collect::<Vec<_>>().join(" ");
+    if names.len() > most {
         text.push_str(" …");
     }
     text

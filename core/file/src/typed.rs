@@ -42,7 +42,7 @@ impl Cx<'_> {
         let near = nearest::nearest(&entry.key, known.clone());
         let help = near.map(|near| format!("a key with a similar name: `{near}`"));
         let message = format!("unknown key `{}`", entry.key);
-        let note = format!("keys of {what}: {}", nearest::listed(known));
+        let note = format!("keys of {what}: {}", nearest::keys(known));
         self.add(
             Diagnostic::error(codes::UNKNOWN_KEY, entry.key_span, message)
                 .help(help)
@@ -226,7 +226,13 @@ impl Cx<'_> {
         let (message, help) = match &settled.value {
             Content::String(text) => match units::size(text) {
                 Some(size) if size > 0 => return Some(size),
-                _ => (format!("`{text}` is no size"), "like `512MiB`, `2GiB`".to_owned()),
+                _ => (
+                    format!("`{text}` is no size"),
+                    match text.parse::<u64>() {
+                        Ok(number) => format!("write \"{number}MiB\" or \"{number}B\""),
+                        Err(_) => "like `512MiB`, `2GiB`".to_owned(),
+                    },
+                ),
             },
             Content::Int(whole) => (
                 "a size needs a unit".to_owned(),

@@ -22,6 +22,17 @@ pub use self::stage::{ControlVerb, On, Stage, Task, TaskAction};
 pub use self::step::{Action, Command, Copy, Fetch, Restart, Script, Service, Step, Sync, TemplateFile};
 use crate::text::{Numbers, Text, Tree};
 
+/// What a file was told beside what it says: without it, it would describe something else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Given {
+    /// Names and texts, as `--set` has them.
+    #[serde(default)]
+    pub set: Vec<(String, String)>,
+    /// The file of inputs.
+    #[serde(default)]
+    pub inputs: Option<PathBuf>,
+}
+
 /// A described environment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -46,6 +57,8 @@ pub struct Environment {
     pub folder: PathBuf,
     /// The numbers that ports were given on machines which share this host's network.
     pub numbers: Arc<Numbers>,
+    /// What the file was told, for whoever reads it again.
+    pub given: Given,
 }
 
 impl Environment {
@@ -68,6 +81,7 @@ impl Environment {
             file: None,
             folder: folder.into(),
             numbers: Arc::default(),
+            given: Given::default(),
         }
     }
 
@@ -105,6 +119,9 @@ pub struct Machine {
     pub group: Option<(Name, u32)>,
     /// Where its table begins: `file:line`.
     pub place: Option<Place>,
+    /// Where what is refused only later stands, by what it is: `docker.image`, `ports.http.publish`. Shared by members that
+    /// are described alike.
+    pub places: Arc<BTreeMap<String, Place>>,
     /// The provider instances that may carry it, best first; never empty.
     pub providers: Vec<InstanceName>,
     /// For each kind that the file speaks of, the kind's own table.
@@ -140,6 +157,7 @@ impl Machine {
             name,
             group: None,
             place: None,
+            places: Arc::default(),
             providers,
             tables: BTreeMap::new(),
             env: BTreeMap::new(),

@@ -463,3 +463,23 @@ fn a_file_that_is_not_there() {
     assert_snapshot!(failure.render(false), @r#"error[E0100]: no/such.toml cannot be read: No such file or directory (os error 2)"#);
     assert_snapshot!(failure, @r#"no/such.toml cannot be read: No such file or directory (os error 2) [E0100]"#);
 }
+
+#[test]
+fn an_input_without_a_value_is_said_once() {
+    let said = wrong(&format!(
+        "{HEAD}count = \"{{{{ inputs.n }}}}\"\nenv = {{ A = \"x{{{{ inputs.n }}}}\" }}\n[inputs]\nn = {{ type = \"integer\" }}\n"
+    ));
+    assert_snapshot!(said, @r#"
+    error[E0132]: the input `n` has no default and was not given
+     --> env/encamp.toml:8:1
+      |
+    8 | n = { type = "integer" }
+      | ^ help: --set inputs.n=…
+    "#);
+}
+
+#[test]
+fn a_size_without_a_unit_is_mended() {
+    let said = web("docker.image = \"a\"\nneeds = { memory = \"512\" }");
+    assert!(said.contains("help: write \"512MiB\" or \"512B\""), "{said}");
+}

@@ -245,6 +245,7 @@ fn build_failed(build: &Build, failure: Failure, said: &[String]) -> Error {
         ErrorKind::Invalid,
         format!("the image of `{}` cannot be built", build.context),
     )
+    .with("key", "build")
     .with("dockerfile", build.dockerfile())
     .with("last lines", tail)
     .caused_by(failure)

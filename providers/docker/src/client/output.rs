@@ -10,6 +10,8 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
+use super::refusal;
+
 /// The output of a command as the engine sends it.
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
@@ -27,9 +29,6 @@ const LAST_STATUS: Duration = Duration::from_secs(1);
 /// How long one look may take, and how many may fail in a row before the command is lost from sight.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 const FAILED_LOOKS: u32 = 8;
-
-/// How the engine begins when it could not start a command. It says so on the command's standard output.
-const NEVER_STARTED: &[u8] = b"OCI runtime exec failed";
 
 /// Attends to one command until it has ended.
 pub(super) struct Attendant {
@@ -72,13 +71,23 @@ impl Attendant {
             let silence = if ended { DRAIN } else { look_after };
             tokio::select! {
                 next = output.next() => match next {
-                    Some(Ok(LogOutput::StdErr { message })) => write(&mut err, &message).await,
+                    Some(Ok(LogOutput::StdErr { message })) => {
+                        let first = !std::mem::replace(&mut begun, true);
+                        match first.then(|| refusal::of_format(&message)).flatten() {
+                            Some(plain) => write(&mut err, plain.as_bytes()).await,
+                            None => write(&mut err, &message).await,
+                        }
+                    }
                     Some(Ok(other)) => {
                         let bytes = other.into_bytes();
                         let first = !std::mem::replace(&mut begun, true);
-                        let refused = first && err.is_some() && bytes.starts_with(NEVER_STARTED) && !self.started().await;
-                        let end = if refused { &mut err } else { &mut out };
-                        write(end, &bytes).await;
+                        match first.then(|| refusal::of(&bytes)).flatten() {
+                            Some(plain) if !self.started().await => {
+                                let end = if err.is_some() { &mut err } else { &mut out };
+                                write(end, plain.as_bytes()).await;
+                            }
+                            _ => write(&mut out, &bytes).await,
+                        }
                     }
                     Some(Err(error)) => {
                         tracing::debug!(exec = self.id, %error, "the output of a command broke off");
