@@ -272,8 +272,8 @@ pub(crate) struct Forward {
 
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// The machines or groups
-    #[arg(value_name = "MACHINE", required = true, add = ArgValueCompleter::new(completion::machines_and_groups))]
+    /// The machines or groups [default: all]
+    #[arg(value_name = "MACHINE", add = ArgValueCompleter::new(completion::machines_and_groups))]
     pub(crate) machines: Vec<String>,
     #[command(flatten)]
     pub(crate) of: OfEnvironment,

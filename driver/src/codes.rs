@@ -27,6 +27,10 @@ pub(crate) const IMAGE: Code = "E0412";
 pub(crate) const NOT_READY: Code = "E0414";
 /// A port is taken.
 pub(crate) const PORT: Code = "E0415";
+/// A download is not what its hash says.
+pub(crate) const HASH: Code = "E0416";
+/// A download failed.
+pub(crate) const FETCH: Code = "E0417";
 /// What became of a command is not known.
 pub(crate) const LOST: Code = "E0419";
 
@@ -48,6 +52,22 @@ const fn row(kind: ErrorKind, verbs: &'static [Verb], code: Code) -> Row {
         code,
     }
 }
+
+const fn fetching(kind: ErrorKind, fact: &'static str, code: Code) -> Row {
+    Row {
+        kind,
+        verbs: &[],
+        fact: Some(fact),
+        code,
+    }
+}
+
+/// What files from the network say, wherever they land.
+const FETCHES: &[Row] = &[
+    fetching(ErrorKind::Invalid, "found sha256", HASH),
+    fetching(ErrorKind::NotFound, "url", FETCH),
+    fetching(ErrorKind::Unavailable, "url", FETCH),
+];
 
 /// What providers say. The first line that fits counts.
 const PROVIDERS: &[Row] = &[
@@ -101,7 +121,7 @@ pub(crate) fn of(error: &Error) -> Code {
             && (row.verbs.is_empty() || error.verb().is_some_and(|verb| row.verbs.contains(&verb)))
             && row.fact.is_none_or(|fact| error.context().any(|(key, _)| key == fact))
     };
-    table.iter().find(fits).map_or("E0499", |row| row.code)
+    FETCHES.iter().chain(table).find(fits).map_or("E0499", |row| row.code)
 }
 
 /// Every code that there is.
@@ -118,7 +138,7 @@ pub(crate) fn all() -> impl Iterator<Item = Code> {
         LOST,
         "E0499",
     ];
-    let rows = PROVIDERS.iter().chain(OURS).map(|row| row.code);
+    let rows = FETCHES.iter().chain(PROVIDERS).chain(OURS).map(|row| row.code);
     named.into_iter().chain(rows)
 }
 

@@ -136,6 +136,7 @@ fn with_store<T, F: Future<Output = Result<T, Error>>>(read: impl FnOnce(Encamp)
     let variables = Variables::of_process();
     let state = flag(&["--state"]).map(PathBuf::from);
     let folder = settings::state_folder(&Places {
+        lists: &[],
         variables: &variables,
         state: state.as_deref(),
         project: folder_of(Path::new(FILE)),

@@ -5,8 +5,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use encamp::file::spec::Given;
 use encamp::file::{self, Kinds, Load, Loaded};
-use encamp::{Encamp, Error, Name};
+use encamp::{Encamp, Environment, Error, Name};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::failure::{self, Failure, Scene};
 use crate::follow::Follow;
 use crate::progress::{Of, Shown};
 use crate::settings::Settings;
-use crate::{output, words};
+use crate::{flagged, output};
 
 /// The file where none is named.
 pub(crate) const FILE: &str = "encamp.toml";
@@ -35,6 +36,8 @@ pub(crate) struct Desk {
     pub(crate) terminal: Option<String>,
     /// `--state`, as it was typed.
     pub(crate) state: Option<PathBuf>,
+    /// The same as it is typed again.
+    pub(crate) state_flag: String,
     pub(crate) began: Instant,
 }
 
@@ -86,6 +89,14 @@ impl Desk {
         if loaded.environment.folder.as_os_str().is_empty() {
             loaded.environment.folder = PathBuf::from(".");
         }
+        loaded.environment.given = Given {
+            set: of.set.clone(),
+            // Whoever reads it again may stand in another folder.
+            inputs: of
+                .inputs
+                .as_ref()
+                .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        };
         Ok(loaded)
     }
 
@@ -94,10 +105,13 @@ impl Desk {
         self.settings.secrets.keys().cloned().collect()
     }
 
-    /// What a file describes, where it still can be read; says nothing where not.
-    pub(crate) fn described(&self, file: Option<&String>) -> Option<file::spec::Environment> {
-        let path = PathBuf::from(file?);
+    /// What the file of an environment describes with what it was told, where it still can be read; says nothing where not.
+    pub(crate) fn described(&self, environment: &Environment) -> Option<file::spec::Environment> {
+        let path = PathBuf::from(environment.summary().file.as_ref()?);
+        let given = environment.given();
         let loaded = file::load(&Load {
+            set: &given.set,
+            inputs: given.inputs.as_deref(),
             secrets: &self.secrets(),
             // It was allowed when it was brought up, or is not up.
             allow_visible: true,
@@ -126,10 +140,7 @@ impl Desk {
 
     /// `--state` again, for a command to type.
     pub(crate) fn state_flag(&self) -> String {
-        self.state
-            .as_ref()
-            .map(|state| format!(" --state {}", words::shell(&state.display().to_string())))
-            .unwrap_or_default()
+        flagged::flag(self.state.as_deref())
     }
 
     /// How long the command has been at it.
@@ -147,6 +158,7 @@ impl Desk {
             there: &[],
             after,
             instances,
+            state: &self.state_flag,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use encamp::file::Kinds;
-use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, builtin_kinds};
+use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, Value, builtin_kinds};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Global, Verb, suggest};
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Scene};
 use crate::settings::{self, Places, Settings};
 use crate::variables::Variables;
-use crate::{completion, helper, moment, output, verbs};
+use crate::{completion, flagged, helper, moment, output, verbs};
 
 /// The program `encamp`, with the kinds that are linked into it.
 #[derive(Debug)]
@@ -71,7 +71,9 @@ impl Driver {
         let Arguments { global, verb } = arguments;
         let name = verb.as_str();
         let json = global.json;
+        let state = flagged::flag(global.state.as_deref());
         let mut scene = Scene {
+            state: &state,
             verb: name,
             now: before_anything(&verb),
             ..Scene::default()
@@ -111,6 +113,7 @@ impl Driver {
             live: output::is_terminal() && !variables.terminal_is_dumb(),
             terminal: variables.terminal(),
             state: global.state,
+            state_flag: state.clone(),
             began,
         };
         if let Some(done) = verbs::without_store(&desk, &verb) {
@@ -162,7 +165,16 @@ impl Driver {
             state: global.state.as_deref(),
             project: folder_of(&file),
             kinds: &kinds,
+            lists: &self.lists(),
         })
+    }
+
+    /// The settings of all kinds that are lists.
+    fn lists(&self) -> Vec<String> {
+        let schemas = self.kinds.iter().map(|kind| &kind.info().settings_schema);
+        let settings = schemas.filter_map(|schema| schema.get("properties")?.as_object());
+        let is_list = |(_, schema): &(&String, &Value)| schema.get("type").is_some_and(|of| *of == "array");
+        settings.flatten().filter(is_list).map(|(key, _)| key.clone()).collect()
     }
 
     fn open(&self, settings: &Settings, variables: &Variables) -> Result<Encamp, Error> {

@@ -26,9 +26,12 @@ pub(crate) fn all() -> impl Iterator<Item = Explanation> {
     errors.into_iter().chain(OURS.iter().copied()).chain(warnings)
 }
 
-/// What a code means; upper and lower case are the same.
+/// What a code means; upper and lower case are the same, and of an error its number is enough.
 pub(crate) fn of(code: &str) -> Option<Explanation> {
-    all().find(|explanation| explanation.code.eq_ignore_ascii_case(code.trim()))
+    let code = code.trim();
+    let number: Option<u16> = code.parse().ok();
+    let full = number.map_or_else(|| code.to_owned(), |number| format!("E{number:04}"));
+    all().find(|explanation| explanation.code.eq_ignore_ascii_case(&full))
 }
 
 const fn row(code: &'static str, title: &'static str, text: &'static str) -> Explanation {
@@ -193,6 +196,19 @@ const OURS: &[Explanation] = &[
          gets a free one, which `encamp show` tells.",
     ),
     row(
+        "E0416",
+        "a download is not what its hash says",
+        "What lies at the address of a `fetch` has another content than `sha256` says: it was changed, or the hash was \
+         written down for something else. Nothing of it reached a machine. Compare it with what its author publishes before \
+         you write the new hash into the file.",
+    ),
+    row(
+        "E0417",
+        "a download failed",
+        "The address of a `fetch` does not answer, or its server does not give the file: `why:` shows its answer. It is asked \
+         from this host, through the proxies that http_proxy and https_proxy name, and not from the machine.",
+    ),
+    row(
         "E0419",
         "a command was lost from sight",
         "The connection to a running command broke. How it ended is not known, and it may run on.",
@@ -224,6 +240,7 @@ mod tests {
         for code in codes::all() {
             assert!(of_ours.contains(&code), "{code} is not explained");
         }
+        assert_eq!(of("103").map(|found| found.code), Some("E0103"));
         assert!(of("e0103").is_some() && of("E0401").is_some() && of("E9999").is_none());
     }
 

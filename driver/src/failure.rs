@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::codes::{self, Code};
 use crate::exit::Exit;
+use crate::flagged::flagged;
 use crate::settings::Instance;
 use crate::{clean, moment, style, words};
 
@@ -122,7 +123,7 @@ impl Failure {
                     .now
                     .clone()
                     .or_else(|| (!scene.now.is_empty()).then(|| scene.now.to_owned())),
-                help: refusal.help.clone(),
+                help: refusal.help.as_deref().map(|help| flagged(help, scene.state)),
                 ..Block::default()
             }
             .render(),
@@ -191,6 +192,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) after: Duration,
     /// The configured instances, to say where a wrong one stands.
     pub(crate) instances: &'a [Instance],
+    /// ` --state DIR` where it was given: a command to type has to find the same store.
+    pub(crate) state: &'a str,
 }
 
 /// All errors, those that say the same of several machines once; the state now stands at the last.
@@ -262,7 +265,8 @@ fn block_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Block {
         now: None,
         help: allowing(error, scene)
             .or_else(|| error.hint().map(str::to_owned))
-            .or_else(|| logs(error, machines, scene)),
+            .or_else(|| logs(error, machines, scene))
+            .map(|help| flagged(&help, scene.state)),
     }
 }
 
@@ -306,7 +310,7 @@ fn logs(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<String> {
 }
 
 /// Facts that have a part of their own.
-const SHOWN_APART: [&str; 5] = ["place", "near", "said", "setting", "entry"];
+const SHOWN_APART: [&str; 7] = ["place", "key", "near", "said", "setting", "entry", "set-up"];
 
 /// The first fact of that name.
 fn fact<'a>(error: &'a Error, name: &str) -> Option<&'a str> {
@@ -341,7 +345,9 @@ fn place_of(error: &Error, machines: &[&str], scene: &Scene<'_>) -> Option<Strin
         (machines, Some(provider)) => parts.push(format!("{} on `{provider}`", words::list(machines))),
         (machines, None) => parts.push(words::list(machines)),
     }
-    if let Some(verb) = error.verb() {
+    if let Some(at) = fact(error, "set-up") {
+        parts.push(format!("step set-up {at}"));
+    } else if let Some(verb) = error.verb() {
         let step = if verb == Verb::Inspect { "ready" } else { verb.as_str() };
         parts.push(format!("step {step}"));
     }
@@ -368,8 +374,16 @@ struct Block {
 }
 
 impl Block {
+    /// Ids are shortened; a hash that somebody is to compare is not.
+    fn shortened(&self, line: &str) -> String {
+        match self.code {
+            codes::HASH => line.to_owned(),
+            _ => clean::short_ids(line),
+        }
+    }
+
     fn render(&self) -> String {
-        let what = clean::short_ids(&clean::lines(&self.what).join("\n"));
+        let what = self.shortened(&clean::lines(&self.what).join("\n"));
         let mut text = format!(
             "{}: {what}\n",
             style::paint(style::ERROR, &format!("error[{}]", self.code))
@@ -384,7 +398,7 @@ impl Block {
                 } else {
                     label
                 };
-                text.push_str(format!("  {label} {}", clean::short_ids(&line)).trim_end());
+                text.push_str(format!("  {label} {}", self.shortened(&line)).trim_end());
                 text.push('\n');
             }
         };

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
-use encamp::{Environment, Error, file::spec};
+use encamp::file::spec::{self, Place};
+use encamp::{Environment, Error, Publish};
 
 use crate::codes;
 use crate::context::Context;
@@ -14,27 +16,69 @@ const PROCESSES: usize = 100_000;
 /// Characters of a command that are shown.
 const SHOWN: usize = 80;
 
-/// Where each machine of a file is described, kept for what fails later.
-pub(crate) fn places(spec: &spec::Environment) -> BTreeMap<String, String> {
-    let placed = spec.machines.iter().filter_map(|machine| {
-        let place = machine.place.as_ref()?;
-        Some((machine.name.to_string(), place.to_string()))
+/// Where a machine of a file is described, kept for what fails later.
+#[derive(Debug)]
+pub(crate) struct Described {
+    place: Option<Place>,
+    /// By what stands there: `docker.image`, `ports.http.publish`.
+    places: Arc<BTreeMap<String, Place>>,
+    /// The names of its ports by the numbers that they are published as.
+    published: BTreeMap<u16, String>,
+}
+
+/// Where each machine is described.
+pub(crate) type Places = BTreeMap<String, Described>;
+
+/// Where each machine of a file is described.
+pub(crate) fn places(spec: &spec::Environment) -> Places {
+    let described = spec.machines.iter().map(|machine| {
+        let published = machine.ports.iter().filter_map(|port| match port.publish {
+            Publish::Fixed(fixed) => Some((fixed, port.name.to_string())),
+            Publish::Free | Publish::Inside => None,
+        });
+        let described = Described {
+            place: machine.place.clone(),
+            places: Arc::clone(&machine.places),
+            published: published.collect(),
+        };
+        (machine.name.to_string(), described)
     });
-    placed.collect()
+    described.collect()
+}
+
+/// The place of what an error speaks of: the key that its provider names, the port that is taken, else the machine.
+fn place_of(cx: &Context, error: &Error, places: &Places) -> Option<String> {
+    let described = places.get(error.machine()?)?;
+    let fact = |name: &str| error.context().find(|(key, _)| *key == name).map(|(_, value)| value);
+    let of_key = || {
+        let instance = error.provider()?.as_str();
+        let kind = &cx.settings.instances.iter().find(|known| known.name == instance)?.kind;
+        described.places.get(&format!("{kind}.{}", fact("key")?))
+    };
+    let of_port = || {
+        let port: u16 = fact("address")?.rsplit(':').next()?.parse().ok()?;
+        let name = described.published.get(&port)?;
+        described.places.get(&format!("ports.{name}.publish"))
+    };
+    let narrow = fact("key").is_some() || [codes::IMAGE, codes::PORT].contains(&codes::of(error));
+    let place = of_key()
+        .or_else(of_port)
+        .or(described.place.as_ref())
+        .filter(|_| narrow)?;
+    Some(place.to_string())
 }
 
 /// Adds what this host and the store know to errors of providers: where the machine is described, and who holds a port.
-pub(crate) async fn explain(cx: &Context, errors: &mut Vec<Error>, places: &BTreeMap<String, String>) {
+pub(crate) async fn explain(cx: &Context, errors: &mut Vec<Error>, places: &Places) {
     for error in std::mem::take(errors) {
         errors.push(explained(cx, error, places).await);
     }
 }
 
-async fn explained(cx: &Context, mut error: Error, places: &BTreeMap<String, String>) -> Error {
+async fn explained(cx: &Context, mut error: Error, places: &Places) -> Error {
     let code = codes::of(&error);
     let has = |error: &Error, fact: &str| error.context().any(|(key, _)| key == fact);
-    let place = error.machine().and_then(|machine| places.get(machine)).cloned();
-    if let Some(place) = place.filter(|_| [codes::IMAGE, codes::PORT].contains(&code) && !has(&error, "place")) {
+    if let Some(place) = place_of(cx, &error, places).filter(|_| !has(&error, "place")) {
         error = error.with("place", place);
     }
     if code != codes::PORT || has(&error, "held by") {

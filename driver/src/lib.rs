@@ -24,6 +24,7 @@ mod explanations;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod failure;
+mod flagged;
 mod follow;
 mod helper;
 mod holder;

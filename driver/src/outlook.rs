@@ -250,6 +250,7 @@ fn reason(reason: &Reason, changes: &[Change]) -> String {
         Reason::Rebound => "rebind: values of other machines that it was made with have changed".into(),
         Reason::Moved => "its description names another provider".into(),
         Reason::Failed(failure) => format!("it failed: {}", brief(Status::Failed, failure)),
+        Reason::CutOff => "its set-up was cut off, and nobody knows how far it came".into(),
         Reason::Ended => "its process has ended".into(),
         Reason::Vanished => "it is not there any more".into(),
         Reason::NotDescribed => "it is not described any more".into(),

@@ -38,9 +38,34 @@ pub(crate) async fn environment(cx: &Context, of: &OfEnvironment) -> Result<Envi
 
 /// A machine of it.
 pub(crate) fn machine(environment: &Environment, name: &str) -> Result<Machine, encamp::Error> {
-    environment
-        .machine(name)
-        .map_err(|error| error.next_step(format!("encamp show -e {}", environment.name())))
+    environment.machine(name).map_err(|error| {
+        if !environment.groups().iter().any(|group| group == name) {
+            return error.next_step(format!("encamp show -e {}", environment.name()));
+        }
+        let members = environment.members(name).unwrap_or_default();
+        let members: Vec<&str> = members.iter().map(Machine::name).collect();
+        encamp::Error::new(
+            encamp::ErrorKind::NotFound,
+            format!("`{name}` is a group: one of its machines has to be named"),
+        )
+        .of_environment(environment.name())
+        .with("its machines", words::list(&members))
+        .next_step(format!(
+            "name one of them, {} for example",
+            members.first().unwrap_or(&name)
+        ))
+    })
+}
+
+/// The same, and all machines where none is named.
+pub(crate) fn members_or_all(environment: &Environment, names: &[String]) -> Result<BTreeSet<String>, encamp::Error> {
+    if names.is_empty() {
+        return Ok(environment
+            .machines()
+            .map(|machine| machine.name().to_owned())
+            .collect());
+    }
+    members(environment, names)
 }
 
 /// The machines that are named, by their own names or their groups'.

@@ -151,6 +151,7 @@ impl Camp {
                 machines: u32::try_from(spec.machines.len()).unwrap_or(u32::MAX),
                 numbers: Numbers::new(),
                 recovered: false,
+                given: spec.given.clone(),
                 took: Vec::new(),
             };
             match self.commit(Op::Found(Box::new(row))).await? {

@@ -72,6 +72,8 @@ pub enum Reason {
     Moved,
     /// It did not become ready.
     Failed(String),
+    /// A step of its set-up was begun and its end is not recorded: it was never ready, so nothing is lost with it.
+    CutOff,
     /// Its process has ended.
     Ended,
     /// It is not there any more.
@@ -110,6 +112,13 @@ impl Plan {
     /// How many steps are of that action.
     pub fn count(&self, action: Action) -> usize {
         self.steps.iter().filter(|step| step.action == action).count()
+    }
+
+    /// How many machines go that somebody may miss: those whose set-up was cut off were never ready.
+    pub fn loses(&self) -> usize {
+        let goes = |step: &&Step| matches!(step.action, Action::Replace | Action::Destroy);
+        let steps = self.steps.iter().filter(goes);
+        steps.filter(|step| step.reason != Reason::CutOff).count()
     }
 
     /// How many machines come anew; none where that is none.
@@ -209,7 +218,7 @@ fn judge(wish: &Wish, row: &IntentRow, sight: Option<Sight>) -> (Action, Reason)
         return (Action::Replace, Reason::Failed(failure.clone()));
     }
     if row.state == IntentState::Seen && row.set_up.running {
-        return (Action::Replace, Reason::Failed("its set-up was cut off".into()));
+        return (Action::Replace, Reason::CutOff);
     }
     match (row.state, sight) {
         (IntentState::Planned | IntentState::Sent | IntentState::Unknown, _) => (Action::Continue, Reason::NotFinished),

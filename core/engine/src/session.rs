@@ -106,7 +106,13 @@ impl Session {
         let redactor = self.secrets.redactor();
         match &mut op {
             Op::Fail { failure: text, .. } | Op::Bury { evidence: text, .. } => redactor.redact_in(text),
-            Op::Describe { outputs, .. } => outputs.values_mut().for_each(|text| redactor.redact_in(text)),
+            Op::Describe { outputs, given, .. } => {
+                let given = given.set.iter_mut().map(|(_, text)| text);
+                outputs
+                    .values_mut()
+                    .chain(given)
+                    .for_each(|text| redactor.redact_in(text));
+            }
             _ => {}
         }
         op

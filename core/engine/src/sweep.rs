@@ -344,6 +344,7 @@ async fn recover(
         machines: 0,
         numbers: encamp_file::text::Numbers::new(),
         recovered: true,
+        given: encamp_file::spec::Given::default(),
         took: Vec::new(),
     });
     let row = IntentRow {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, ConfigError, File, FileFormat, FileSourceString, Source};
-use encamp::{Policy, Value};
+use encamp::{Policy, Value, file};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -133,9 +133,21 @@ pub(super) fn wrong(origin: &Origin, error: &ConfigError) -> Failure {
     let refusal = match explain(error) {
         (_, text) if text.contains('\n') => Refusal::new(codes::SETTINGS, "these settings are no TOML").why(text),
         (Some(key), text) => Refusal::new(codes::SETTINGS, format!("`{key}`: {text}")),
-        (None, text) => Refusal::new(codes::SETTINGS, text.replacen("unknown field", "unknown key", 1)),
+        (None, text) => {
+            let refusal = Refusal::new(codes::SETTINGS, text.replacen("unknown field", "unknown key", 1));
+            match meant(&text) {
+                Some(help) => refusal.help(help),
+                None => refusal,
+            }
+        }
     };
     refusal.place(origin.to_string()).into()
+}
+
+/// The known key that an unknown one is most like: ``unknown field `timeout`, expected one of `log`, `timeouts` ``.
+fn meant(text: &str) -> Option<String> {
+    let mut quoted = text.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    file::did_you_mean(quoted.next()?, quoted)
 }
 
 /// The key and the message, without what only the origin says.

@@ -63,6 +63,8 @@ pub(crate) struct Places<'a> {
     pub(crate) project: &'a Path,
     /// The kinds that this program carries.
     pub(crate) kinds: &'a [String],
+    /// The settings of kinds that are lists.
+    pub(crate) lists: &'a [String],
 }
 
 /// Where the store is, whatever else the settings say; none where they cannot be read.
@@ -96,7 +98,14 @@ fn merge(places: &Places<'_>) -> Result<(Layer, Vec<(Origin, Layer)>), Failure> 
         .prefix_separator(SEPARATOR)
         .separator(SEPARATOR)
         .try_parsing(true)
+        .list_separator(",")
         .source(Some(places.variables.settings().collect()));
+    // Asked for even where there is none: without a key to parse, everything is a list.
+    let variables = lists(places)
+        .iter()
+        .fold(variables.with_list_parse_key(""), |variables, key| {
+            variables.with_list_parse_key(key)
+        });
     let of_variables = layer::check(&Origin::Variables, variables.clone())?;
     if places.variables.settings().next().is_some() {
         layers.push((Origin::Variables, of_variables));
@@ -110,6 +119,20 @@ fn merge(places: &Places<'_>) -> Result<(Layer, Vec<(Origin, Layer)>), Failure> 
         .and_then(Config::try_deserialize)
         .map_err(|error| layer::wrong(&Origin::Together, &error))?;
     Ok((merged, layers))
+}
+
+/// The variables that hold lists, by what they set: `providers.docker.allow`.
+fn lists(places: &Places<'_>) -> Vec<String> {
+    let named = places.variables.settings().filter_map(|(name, _)| {
+        let name = name.to_lowercase();
+        match name.split(SEPARATOR).collect::<Vec<_>>().as_slice() {
+            [_, "providers", instance, key] if places.lists.iter().any(|list| list == key) => {
+                Some(format!("providers.{instance}.{key}"))
+            }
+            _ => None,
+        }
+    });
+    named.collect()
 }
 
 fn built_in(places: &Places<'_>) -> Result<ConfigBuilder<DefaultState>, Failure> {
@@ -200,6 +223,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &["docker".to_owned(), "acme".to_owned()],
+            lists: &[],
         };
         let settings = load(&places).unwrap();
         let names: Vec<_> = settings
@@ -223,6 +247,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &["docker".to_owned()],
+            lists: &[],
         };
         let settings = load(&places).unwrap();
         assert_eq!(settings.instances.len(), 2);
@@ -253,6 +278,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &[],
+            lists: &[],
         });
         let secrets: Vec<String> = settings
             .unwrap()

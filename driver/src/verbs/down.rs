@@ -93,7 +93,7 @@ async fn some(cx: &Context, environment: &Environment, named: &[String]) -> Resu
 fn question(cx: &Context, environment: &Environment, going: &BTreeSet<String>) -> Option<String> {
     let what: Vec<&String> = going.iter().collect();
     let what = words::list(&what);
-    let Some(described) = cx.described(environment.summary().file.as_ref()) else {
+    let Some(described) = cx.described(environment) else {
         return Some(format!(
             "Take {what} down? Its file cannot be read, so it is not known who depends on it."
         ));

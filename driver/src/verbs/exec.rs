@@ -46,7 +46,14 @@ pub(super) async fn attach(
     command: Command,
 ) -> Result<Exit, Failure> {
     let tty = command.tty.is_some();
-    let process = machine.exec(command).await.map_err(within(environment))?;
+    let process = machine.exec(command).await.map_err(|error| {
+        let stopped = machine.is_stopped() && error.kind() == ErrorKind::Unavailable;
+        within(environment)(if stopped {
+            error.next_step(format!("encamp start {} -e {environment}", machine.name()))
+        } else {
+            error
+        })
+    })?;
     let raw = if tty { Raw::enter() } else { None };
     let ended = attend(cx, process, tty).await;
     drop(raw);

@@ -25,7 +25,7 @@ pub(super) async fn sync(cx: &Context, args: &Sync) -> Result<Exit, Failure> {
         [] => None,
         named => Some(place::members(&environment, named)?),
     };
-    let described = cx.described(environment.summary().file.as_ref()).ok_or_else(|| {
+    let described = cx.described(&environment).ok_or_else(|| {
         Error::new(
             ErrorKind::Invalid,
             format!(

@@ -14,7 +14,7 @@ use crate::{moment, output, place, words};
 
 pub(super) async fn stop(cx: &Context, args: &Stop) -> Result<Exit, Failure> {
     let environment = place::environment(cx, &args.which.of).await?;
-    let machines = place::members(&environment, &args.which.machines)?;
+    let machines = place::members_or_all(&environment, &args.which.machines)?;
     let mut follow = cx.follow(Of::Down)?;
     let stopping = cx
         .encamp
@@ -36,8 +36,8 @@ pub(super) async fn stop(cx: &Context, args: &Stop) -> Result<Exit, Failure> {
 
 pub(super) async fn start(cx: &Context, args: &Start) -> Result<Exit, Failure> {
     let environment = place::environment(cx, &args.of).await?;
-    let machines = place::members(&environment, &args.machines)?;
-    let described = cx.described(environment.summary().file.as_ref());
+    let machines = place::members_or_all(&environment, &args.machines)?;
+    let described = cx.described(&environment);
     let mut follow = cx.follow(Of::Up)?;
     let events = follow.events();
     let starting = cx.encamp.start(environment.name(), machines, described, events);

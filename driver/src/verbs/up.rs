@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use encamp::plan::Action;
 use encamp::report::MachineReport;
 use encamp::{Up, UpReport};
 use serde_json::json;
@@ -58,8 +57,7 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
             follow.shown.say(&note);
         }
     }
-    let lost = up.plan().count(Action::Replace) + up.plan().count(Action::Destroy);
-    if lost > 0 {
+    if up.plan().loses() > 0 {
         match confirm(cx, question(up.plan()), &mut follow).await {
             Answer::Yes => {}
             Answer::No => return give_up(up, "not confirmed").await.map(|()| Exit::Refused),
@@ -179,7 +177,10 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
         return exit;
     }
     let now = now(report, board);
-    let command = again(cx, args);
+    let unready = |machine: &&MachineReport| machine.failure.is_some() && machine.id.is_some();
+    // What is there and failed is replaced, which is asked about.
+    let asks = !report.interrupted && report.machines.iter().any(|machine| unready(&machine));
+    let command = format!("{}{}", again(cx, args), if asks { " --yes" } else { "" });
     if report.interrupted && !report.errors.is_empty() {
         // Not by whoever typed this: another command has it now, and says what becomes of it.
         cx.tell_errors(&report.errors, &cx.scene(Some(&report.environment), &now));
@@ -201,7 +202,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     let there: Vec<String> = report
         .machines
         .iter()
-        .filter(|machine| machine.failure.is_some() && machine.id.is_some())
+        .filter(unready)
         .map(|machine| machine.name.clone())
         .collect();
     let mut scene = cx.scene(Some(&report.environment), &now);

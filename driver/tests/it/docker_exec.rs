@@ -108,3 +108,55 @@ fn an_output_that_nobody_reads_ends_the_command() {
         processes = exec(&bed, "ps").stdout;
     }
 }
+
+#[test]
+fn what_cannot_be_run_is_told_in_words() {
+    let bed = Bed::with_docker();
+    let group = pair("true").replace("[machines.client]", "[machines.client]\ncount = 2");
+    bed.write("encamp.toml", &group.replace("on = \"client\"", "on = \"client-0\""));
+    bed.encamp(&["up"]).exits(0);
+    let exec = |arguments: &[&str]| bed.encamp(&[&["exec", "web"], arguments].concat());
+    for (arguments, said) in [
+        (
+            ["--", "nothere", "x"].as_slice(),
+            "the machine has no command `nothere` (OCI runtime exec failed",
+        ),
+        (
+            &["--cwd", "/nowhere", "--", "true"],
+            "the machine has no folder `/nowhere` to run in (",
+        ),
+        (
+            &["--user", "nobodyhere", "--", "true"],
+            "the machine knows no user `nobodyhere` (",
+        ),
+        (&["--", "/etc/passwd"], "`/etc/passwd` cannot be run: it is no program"),
+        (
+            &["--", "sh", "-c", "echo hello >/go && chmod +x /go && exec env /go"],
+            "hello",
+        ),
+        (&["--", "/go"], "`/go` cannot be run: it has no line `#!`"),
+    ] {
+        let ran = exec(arguments);
+        let ours = ran.stderr.starts_with(said) && ran.code != 0;
+        // A shell that is asked to runs what has no such line, and says nothing of it.
+        assert!(ours || said == "hello", "{said}: {ran}");
+    }
+    let of_group = bed.encamp(&["exec", "client", "--", "true"]).exits(2);
+    for part in ["`client` is a group", "its machines: client-0 and client-1"] {
+        assert!(of_group.stderr.contains(part), "{part}: {of_group}");
+    }
+    // Without names it is all of them.
+    let ran = bed.encamp(&["stop", "--grace", "0s"]).exits(0);
+    assert!(ran.stdout.contains("3 of 3 machines stopped"), "{ran}");
+    let state = bed.path().join("state");
+    let flag = format!("--state {}", state.display());
+    let ran = exec(&["--state", state.to_str().unwrap(), "--", "true"]).exits(3);
+    assert!(
+        ran.stderr.contains(&format!(
+            "  help:  encamp start {} web -e pair\n",
+            flag.replace(bed.path().to_str().unwrap(), "[BED]")
+        )),
+        "{ran}"
+    );
+    assert!(bed.encamp(&["start"]).exits(0).stdout.contains("3 of 3 machines ready"));
+}

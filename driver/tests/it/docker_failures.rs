@@ -25,7 +25,7 @@ fn an_image_that_is_missing_names_its_neighbours() {
         &[
             "error[E0412]: image `busybox:0.0.0` is not here and cannot be pulled\n",
             "  while: up pair, web on `docker`, step prepare, after [T]\n",
-            "  at:    encamp.toml:7:11\n",
+            "  at:    encamp.toml:9:16\n",
             "  why:   ",
             "  near:  busybox:1.35",
             "  now:   nothing was started\n",
@@ -55,7 +55,7 @@ fn a_port_that_is_taken_names_who_holds_it() {
         &[
             &format!("error[E0415]: port {port} of the engine's host is taken\n"),
             "  while: up pair, web on `docker`, step start, after [T]\n",
-            "  at:    encamp.toml:7:11\n",
+            "  at:    encamp.toml:11:43\n",
             &format!("  why:   held by: pid {pid} `"),
             "address already in use\n",
             "  now:   web is there and not ready; client does not exist\n",
@@ -74,6 +74,18 @@ fn a_port_that_is_taken_names_who_holds_it() {
             "  why:   held by: machine web of environment `pair` (encamp down -e pair)\n",
         ],
     );
+}
+
+#[test]
+fn a_machine_that_never_was_has_no_log_to_be_missed() {
+    let bed = Bed::with_docker();
+    let text = pair("true").replace("[machines.client]", "[machines.client]\ndocker.workdir = \"relative\"");
+    bed.write("encamp.toml", &text);
+    let ran = bed.encamp(&["run"]).exits(3);
+    says(&ran, &["error[E0411]: the engine refuses the request\n"]);
+    assert!(!ran.stderr.contains("could not be kept"), "{ran}");
+    assert!(bed.path().join("encamp-out/logs/web.log").exists(), "{ran}");
+    bed.nothing_is_left();
 }
 
 #[test]

@@ -179,3 +179,25 @@ fn what_another_hand_removed_is_seen_by_a_look() {
         assert!(seen.contains(line), "{line}: {seen}");
     }
 }
+
+#[test]
+fn what_up_was_told_is_known_to_those_who_come_after() {
+    let bed = Bed::with_docker();
+    bed.write(
+        "encamp.toml",
+        &pair("true").replace("{ default = \"hello\" }", "{ type = \"string\" }"),
+    );
+    bed.write("given/inputs.toml", "greeting = \"from a file\"\n");
+    for told in [["--set", "greeting=set"], ["--inputs", "given/inputs.toml"]] {
+        bed.encamp(&[["up", "encamp.toml"], told].concat()).exits(0);
+        bed.encamp(&["stop", "web", "--grace", "0s"]).exits(0);
+        let ran = bed.encamp(&["start", "web"]).exits(0);
+        // The file alone could not be read, and nobody would know what `ready` asks for.
+        assert!(!ran.stderr.contains("waited until it ran"), "{ran}");
+        assert!(ran.stderr.contains("http /"), "{ran}");
+        let ran = bed.encamp(&["down", "web"]).exits(2);
+        assert!(ran.stderr.contains("Take web down? client depends on it."), "{ran}");
+        bed.encamp(&["down"]).exits(0);
+    }
+    bed.nothing_is_left();
+}

@@ -75,7 +75,12 @@ fn a_step_that_fails_says_which_and_what_it_said() {
     let keys = "setup = [{ run = \"true\" }, { run = \"echo on my way; exit 7\" }]";
     bed.write("encamp.toml", &format!("{HEAD}{}", machine("web", keys)));
     let ran = bed.encamp(&["up"]).exits(3);
-    for part in ["exited 7", "on my way", "encamp.toml:7"] {
+    for part in [
+        "exited 7",
+        "on my way",
+        "encamp.toml:7",
+        "web on `docker`, step set-up 2 of 2, after",
+    ] {
         assert!(ran.stderr.contains(part), "{part}: {ran}");
     }
     bed.encamp(&["down"]).exits(0);
@@ -97,7 +102,8 @@ fn a_set_up_that_was_cut_off_makes_the_machine_anew() {
     assert!(planned.contains("its set-up was cut off"), "{planned}");
     let shown = bed.encamp(&["show"]).exits(0).stdout;
     assert!(shown.contains("  web   unfinished   docker "), "{shown}");
-    bed.encamp(&["up", "--yes"]).exits(0);
+    // It was never ready, so nobody is asked.
+    bed.encamp(&["up"]).exits(0);
     assert_eq!(
         bed.encamp(&["exec", "web", "--", "cat", "/done"]).exits(0).stdout,
         "one\ntwo\n"
@@ -311,7 +317,20 @@ fn files_from_the_network_are_what_their_hash_says() {
         &format!("{HEAD}{}{stage}", machine("web", &keys(&wrong))),
     );
     let ran = bed.encamp(&["run"]).exits(3);
-    assert!(ran.stderr.contains("is not what `sha256` says"), "{ran}");
+    assert!(ran.stderr.contains("error[E0416]: "), "{ran}");
+    for whole in [format!("wanted sha256: {wrong}\n"), format!("found sha256: {hash}\n")] {
+        assert!(ran.stderr.contains(&whole), "{whole}: {ran}");
+    }
+    let absent = keys(&wrong).replace("/a.tar", "/b.tar");
+    bed.write("encamp.toml", &format!("{HEAD}{}{stage}", machine("web", &absent)));
+    let ran = bed.encamp(&["run"]).exits(3);
+    for part in [
+        "error[E0417]: http://127.0.0.1:",
+        "404 Not Found",
+        "step set-up 1 of 1, after",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {ran}");
+    }
     bed.nothing_is_left();
 }
 

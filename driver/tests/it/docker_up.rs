@@ -88,7 +88,7 @@ fn a_machine_that_is_not_ready_is_explained() {
     }
     assert!(
         ran.stdout
-            .contains("1 of 2 machines ready after [T] · `encamp up` goes on from here"),
+            .contains("1 of 2 machines ready after [T] · `encamp up --yes` goes on from here"),
         "{ran}"
     );
     let logs = bed.encamp(&["logs", "client"]).exits(0).stdout;

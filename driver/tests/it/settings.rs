@@ -14,6 +14,7 @@ fn what_is_wrong_is_named_with_its_file() {
     -- stderr
     error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `timeouts`, `providers`, `secrets`
       at:    [BED]/home/.config/encamp/settings.toml
+      help:  did you mean `timeouts`?
     ");
     bed.write("home/.config/encamp/settings.toml", "[timeouts]\ncreate = 300\n");
     assert_snapshot!(bed.encamp(&["ls"]), @r#"
@@ -72,6 +73,7 @@ fn a_wrong_variable_is_named() {
     -- stderr
     error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `timeouts`, `providers`, `secrets`
       at:    the ENCAMP__ variables
+      help:  did you mean `state_dir`?
     ");
     assert_snapshot!(bed.run(bed.command(&["ls"]).env("ENCAMP__TIMEOUTS__CREATE", "soon")), @r#"
     exit 2
@@ -207,4 +209,31 @@ fn what_a_setting_would_allow_names_the_file_and_the_lines() {
         "[providers.docker]\nallow = [\"privileges\", \"bind-mounts\"]\n",
     );
     bed.encamp(&["plan"]).exits(0);
+}
+
+#[test]
+fn a_variable_may_hold_a_list_and_a_slip_gets_the_name_that_was_meant() {
+    let bed = Bed::new();
+    bed.write("encamp.toml", &pair("true"));
+    let ran = bed
+        .run(bed.command(&["validate"]).env("ENCAMP__TIMEOUT__CREATE", "3m"))
+        .exits(2);
+    assert!(ran.stderr.contains("  help:  did you mean `timeouts`?\n"), "{ran}");
+    let allow = |list: &str| {
+        let mut command = bed.command(&["doctor"]);
+        bed.run(
+            command
+                .env("DOCKER_HOST", "unix:///nonexistent")
+                .env("ENCAMP__PROVIDERS__DOCKER__ALLOW", list),
+        )
+    };
+    for list in ["bind-mounts,privileges", "bind-mounts"] {
+        let ran = allow(list);
+        assert!(ran.stdout.contains("no Docker daemon answers at"), "{list}: {ran}");
+    }
+    assert!(
+        allow("bind-mounts,all").stdout.contains("unknown variant `all`"),
+        "{}",
+        allow("all")
+    );
 }

@@ -191,3 +191,19 @@ fn a_secret_is_seen_only_where_that_is_allowed() {
     );
     bed.encamp(&["validate", "--allow-visible"]).exits(0);
 }
+
+#[test]
+fn a_number_where_a_size_is_wanted_gets_its_unit_and_all_keys_are_named() {
+    let bed = Bed::new();
+    let head = "name = \"x\"\n[machines.web]\nprovider = \"docker\"\ndocker.image = \"a\"\n";
+    bed.write("encamp.toml", &format!("{head}docker.memory = 512\n"));
+    let ran = bed.encamp(&["validate"]).exits(2);
+    assert!(ran.stderr.contains("^^^ help: \"512MiB\""), "{ran}");
+    bed.write("encamp.toml", &format!("{head}docker.qqqq = 512\n"));
+    let ran = bed.encamp(&["validate"]).exits(2);
+    let keys = ran
+        .stderr
+        .lines()
+        .find(|line| line.contains("keys of [machines.web.docker]"));
+    assert!(keys.is_some_and(|keys| keys.ends_with(" volumes workdir")), "{ran}");
+}

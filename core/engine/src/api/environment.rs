@@ -67,6 +67,11 @@ impl Environment {
         &self.summary
     }
 
+    /// What its file was told when it was brought up.
+    pub fn given(&self) -> &encamp_file::spec::Given {
+        &self.row.given
+    }
+
     /// Its outputs, once it was ready.
     pub fn outputs(&self) -> &BTreeMap<String, String> {
         &self.row.outputs

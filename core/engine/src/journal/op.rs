@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use encamp_core::{Addr, EnvId, Published, Site, Value};
+use encamp_file::spec::Given;
 use encamp_file::text::Numbers;
 
 use super::rows::{EnvironmentRow, Epoch, Holder, IntentRef, IntentRow, SetUp, SightingRow, SiteRow, Took};
@@ -43,6 +44,8 @@ pub enum Op {
         machines: u32,
         /// Where it came from.
         file: Option<String>,
+        /// What that was told.
+        given: Given,
         /// How long it took, where machines were made.
         took: Option<Took>,
     },

@@ -3,6 +3,7 @@
 use encamp_core::{
     Addr, Class, ControllerId, EnvId, Generation, InstanceName, Key, KindName, Published, Site, Stamp, Time, Value,
 };
+use encamp_file::spec::Given;
 use encamp_file::text::Numbers;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,9 @@ pub struct EnvironmentRow {
     /// The store had lost it and a sweep found it.
     #[serde(default)]
     pub recovered: bool,
+    /// What its file was told, so that it can be read again.
+    #[serde(default)]
+    pub given: Given,
     /// How long its machines took to be made, newest last; at most [`Took::KEPT`].
     #[serde(default)]
     pub took: Vec<Took>,

@@ -42,11 +42,13 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
             outputs,
             machines,
             file,
+            given,
             took,
         } => under(tables, epoch, |row| {
             row.outputs.clone_from(outputs);
             row.machines = *machines;
             row.file.clone_from(file);
+            row.given.clone_from(given);
             row.took.extend(*took);
             row.took.drain(..row.took.len().saturating_sub(Took::KEPT));
         }),

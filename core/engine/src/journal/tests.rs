@@ -34,6 +34,7 @@ fn environment(id: &str, name: &str) -> EnvironmentRow {
         outputs: std::collections::BTreeMap::new(),
         machines: 1,
         recovered: false,
+        given: encamp_file::spec::Given::default(),
         took: Vec::new(),
     }
 }

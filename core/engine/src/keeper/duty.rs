@@ -83,6 +83,7 @@ mod tests {
             outputs: std::collections::BTreeMap::new(),
             machines: 1,
             numbers: encamp_file::text::Numbers::new(),
+            given: encamp_file::spec::Given::default(),
             took: Vec::new(),
             recovered: false,
         }

@@ -33,13 +33,15 @@ pub(super) async fn fetch(session: &Session, url: &str, sha256: &str, within: Du
         .map_err(unwritable(&folder))?;
     let getting = download(ambient, url, part.path());
     let found = tokio::time::timeout(within, getting).await.map_err(|_| {
-        Error::new(ErrorKind::Unavailable, format!("{url} was not there within {within:?}")).retry(Retry::Safe)
+        Error::new(ErrorKind::Unavailable, format!("{url} was not there within {within:?}"))
+            .retry(Retry::Safe)
+            .with("url", url)
     })??;
     if found != sha256 {
         return Err(
             Error::new(ErrorKind::Invalid, format!("{url} is not what `sha256` says"))
-                .with("wanted", sha256)
-                .with("found", &found)
+                .with("wanted sha256", sha256)
+                .with("found sha256", &found)
                 .next_step("find out who changed it before you write the new hash down"),
         );
     }
@@ -76,8 +78,16 @@ async fn hash_of(path: &Path) -> Result<String> {
 
 async fn download(ambient: &Ambient, url: &str, into: &Path) -> Result<String> {
     let failed = |e: reqwest::Error| {
-        Error::new(ErrorKind::Unavailable, format!("{url} cannot be fetched"))
-            .retry(Retry::Safe)
+        // What its server does not have, or does not give, will not be there a moment later.
+        let refused = e.status().is_some_and(|status| status.is_client_error());
+        let (kind, retry) = if refused {
+            (ErrorKind::NotFound, Retry::Never)
+        } else {
+            (ErrorKind::Unavailable, Retry::Safe)
+        };
+        Error::new(kind, format!("{url} cannot be fetched"))
+            .retry(retry)
+            .with("url", url)
             .caused_by(e.without_url())
     };
     let mut answer = client(ambient)?

@@ -142,8 +142,13 @@ impl SettingUp<'_> {
     /// Does one step. What it said is given where it is a command.
     async fn perform(&self, step: &Step) -> Result<Option<Said>> {
         let words = step.action.to_string();
+        let at = self.spec.setup.iter().position(|other| std::ptr::eq(other, step));
+        let at = format!("{} of {}", at.map_or(0, |at| at + 1), self.spec.setup.len());
         let explain = |error: Error| {
-            let error = error.with("step", &words).of_machine(&self.spec.name);
+            let error = error
+                .with("step", &words)
+                .with("set-up", &at)
+                .of_machine(&self.spec.name);
             match &step.place {
                 Some(place) => error.with("place", place),
                 None => error,

@@ -266,7 +266,9 @@ async fn save_logs(session: &Session, raised: &Raised, results: &Results) {
     if !results.wanted() {
         return;
     }
-    let saving = raised.rows.values().map(|row| results.save_log(session, row));
+    // What was refused at its creation never said anything.
+    let saving = raised.rows.values().filter(|row| row.state.may_exist());
+    let saving = saving.map(|row| results.save_log(session, row));
     for (name, error) in futures_util::future::join_all(saving)
         .await
         .into_iter()

@@ -186,6 +186,7 @@ async fn describe(session: &Session, spec: Option<&spec::Environment>) -> Result
             outputs,
             machines: session.row.machines,
             file: session.row.file.clone(),
+            given: session.row.given.clone(),
             took: None,
         })
         .await

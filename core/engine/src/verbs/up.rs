@@ -324,6 +324,7 @@ pub(crate) async fn describe(
         outputs: outputs.clone(),
         machines,
         file: canonical(spec),
+        given: spec.given.clone(),
         took: took.filter(|_| raised.ready()),
     };
     session.record(op).await?;
