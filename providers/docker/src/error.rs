@@ -472,7 +472,8 @@ mod tests {
         let error = image_missing("shop/web:1.5", &["shop/web:1.4".to_owned()], native.into(), &place());
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.message().contains("shop/web:1.5"));
-        assert_eq!(error.context().collect::<Vec<_>>(), [("near", "shop/web:1.4")]);
+        let told = [("key", "image"), ("near", "shop/web:1.4")];
+        assert_eq!(error.context().collect::<Vec<_>>(), told);
         assert_eq!(
             error.source().map(ToString::to_string).as_deref(),
             Some("manifest unknown")
