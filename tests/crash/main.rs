@@ -12,6 +12,7 @@ mod files;
 mod here;
 mod installation;
 mod keepers;
+mod leases;
 mod losses;
 mod matrix;
 mod outages;
