@@ -217,7 +217,7 @@ pub(crate) fn headline(plan: &Plan, ttl: Option<std::time::Duration>, ends: Time
 /// Who ends the environment if this command cannot; a keeper is expected, and named only in `up`, `ls` and `show`.
 pub(crate) fn kept(survival: &Survival) -> String {
     match survival {
-        Survival::NextCommand { why } => {
+        Survival::NextCommand { why } if !why.is_empty() => {
             format!(
                 " · no keeper ({}): if encamp is killed, its next command ends this",
                 crate::clean::line(why)

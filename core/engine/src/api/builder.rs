@@ -166,7 +166,8 @@ impl Builder {
             keepers: Keepers::new(
                 folder.path().to_owned(),
                 self.runtime_folder.clone(),
-                self.helper.filter(|_| self.keepers),
+                self.helper,
+                self.keepers,
                 session,
             ),
             secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,

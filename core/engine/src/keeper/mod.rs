@@ -40,7 +40,7 @@ pub enum Survival {
     },
     /// The next command on the state folder, or `gc`.
     NextCommand {
-        /// Why there is no keeper.
+        /// Why there is no keeper; empty where none is wanted.
         why: String,
     },
 }
@@ -82,6 +82,7 @@ struct Settings {
     state: PathBuf,
     runtime: Option<PathBuf>,
     helper: Option<Helper>,
+    wanted: bool,
     /// The folder of the user's runtime files, where systemd listens if it is there.
     session: Option<PathBuf>,
 }
@@ -96,12 +97,14 @@ impl Keepers {
         state: PathBuf,
         runtime: Option<PathBuf>,
         helper: Option<Helper>,
+        wanted: bool,
         session: Option<PathBuf>,
     ) -> Self {
         Self(Some(Arc::new(Settings {
             state,
             runtime,
             helper,
+            wanted,
             session,
         })))
     }

@@ -24,8 +24,8 @@ impl Keepers {
     /// Sees to it that an environment has a keeper: the one that is there, or a new one. Where none can be had, nothing
     /// is an error: the answer says who ends the environment instead.
     pub(crate) async fn ensure(&self, camp: &Camp, environment: &EnvId) -> Survival {
-        let Some(settings) = &self.0 else {
-            return without("keepers are switched off");
+        let Some(settings) = self.0.as_ref().filter(|settings| settings.wanted) else {
+            return without("");
         };
         match settings.ensure(camp, environment).await {
             Ok(pid) => Survival::Keeper {
@@ -50,7 +50,7 @@ impl Settings {
         let Some(helper) = &self.helper else {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "no program was named that could be one, or the settings want none",
+                "no program was named that could be one",
             ));
         };
         self.write_request(camp, environment)?;
