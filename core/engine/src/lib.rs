@@ -15,6 +15,7 @@ pub mod entropy;
 pub mod events;
 mod execute;
 pub mod failpoint;
+mod hostile;
 pub mod identity;
 mod inside;
 pub mod journal;

@@ -8,9 +8,7 @@ use encamp_core::{Error, ErrorKind, Result};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::disk;
-
-/// Entries of an archive that are looked at.
-const ENTRIES: usize = 100_000;
+use crate::hostile::{self, Allowance, ENTRIES};
 
 /// A pattern: the part without wild cards, and what it matches, both relative to the working folder.
 pub(super) struct Wanted {
@@ -66,33 +64,14 @@ impl Wanted {
 
 /// Takes the wanted plain files out of an archive of a machine, which is hostile: no links, no devices, nothing outside.
 pub(super) fn unpack(packed: File, wanted: &Wanted, into: &Path, keep_bytes: u64) -> Result<Vec<PathBuf>> {
-    let broken = |e: io::Error| Error::new(ErrorKind::Invalid, "the machine sent a broken archive").caused_by(e);
     // Entries begin with the last part of what was packed; what stands before it is the same for all.
     let parent = Path::new(&wanted.base).parent().map(Path::to_owned).unwrap_or_default();
     let whole_folder = wanted.base.is_empty();
-    let mut left = keep_bytes;
+    let mut allowance = Allowance::of(keep_bytes);
     let mut kept = Vec::new();
-    let mut archive = tar::Archive::new(packed);
-    for (index, entry) in archive.entries().map_err(broken)?.enumerate() {
-        let mut entry = entry.map_err(broken)?;
-        if index >= ENTRIES {
-            return Err(Error::new(
-                ErrorKind::Quota,
-                format!("the machine sent more than {ENTRIES} files"),
-            ));
-        }
+    hostile::each(packed, |path, entry| {
         if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let path = entry.path().map_err(broken)?.into_owned();
-        if path
-            .components()
-            .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
-        {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("the machine sent a file outside its folder: {}", path.display()),
-            ));
+            return Ok(());
         }
         let relative: PathBuf = if whole_folder {
             path.components().skip(1).collect()
@@ -100,22 +79,19 @@ pub(super) fn unpack(packed: File, wanted: &Wanted, into: &Path, keep_bytes: u64
             parent.join(&path)
         };
         if !wanted.matches(&relative) {
-            continue;
+            return Ok(());
         }
-        left = left.checked_sub(entry.size()).ok_or_else(|| {
+        let target = into.join(&relative);
+        let written = allowance.write(entry, &target).map_err(disk(&target))?;
+        written.ok_or_else(|| {
             Error::new(
                 ErrorKind::Quota,
                 format!("the files are larger than {keep_bytes} bytes"),
             )
         })?;
-        let target = into.join(&relative);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(disk(parent))?;
-        }
-        let mut file = File::create(&target).map_err(disk(&target))?;
-        io::copy(&mut entry, &mut file).map_err(disk(&target))?;
         kept.push(relative);
-    }
+        Ok(())
+    })?;
     Ok(kept)
 }
 

@@ -10,9 +10,8 @@ use encamp_core::{Error, ErrorKind, Result};
 use tar::EntryType;
 
 use super::{Copied, too_large};
+use crate::hostile::{self, Allowance, broken};
 
-/// Entries of an archive that are looked at.
-const ENTRIES: usize = 100_000;
 /// Things left out that are named.
 const NAMED: usize = 20;
 
@@ -36,7 +35,7 @@ pub(super) fn into(packed: File, target: &Path, contents: bool, limit: u64) -> R
     let item = fresh.path().join("item");
     let mut unpacking = Unpacking {
         item: item.clone(),
-        left: limit,
+        allowance: Allowance::of(limit),
         limit,
         links: Vec::new(),
         copied: Copied::default(),
@@ -55,7 +54,7 @@ pub(super) fn into(packed: File, target: &Path, contents: bool, limit: u64) -> R
 
 struct Unpacking {
     item: PathBuf,
-    left: u64,
+    allowance: Allowance,
     limit: u64,
     links: Vec<(PathBuf, PathBuf)>,
     copied: Copied,
@@ -63,33 +62,24 @@ struct Unpacking {
 
 impl Unpacking {
     fn all(&mut self, packed: File) -> Result<()> {
-        let broken = |e: io::Error| Error::new(ErrorKind::Invalid, "the machine sent a broken archive").caused_by(e);
-        let mut archive = tar::Archive::new(packed);
-        for (index, entry) in archive.entries().map_err(broken)?.enumerate() {
-            let mut entry = entry.map_err(broken)?;
-            if index >= ENTRIES {
-                return Err(Error::new(
-                    ErrorKind::Quota,
-                    format!("the machine sent more than {ENTRIES} files"),
-                ));
-            }
-            let relative = below(&entry.path().map_err(broken)?)?;
+        hostile::each(packed, |path, entry| {
+            let relative = below(&path);
             let mode = entry.header().mode().unwrap_or(0o644);
             match entry.header().entry_type() {
-                EntryType::Regular | EntryType::Continuous => self.file(&relative, mode, &mut entry)?,
+                EntryType::Regular | EntryType::Continuous => self.file(&relative, mode, entry)?,
                 EntryType::Directory => self.folder(&relative)?,
                 EntryType::Symlink => {
                     let target = entry.link_name().map_err(broken)?.unwrap_or_default().into_owned();
                     self.links.push((relative, target));
                 }
                 EntryType::Link => {
-                    let first = below(&entry.link_name().map_err(broken)?.unwrap_or_default())?;
-                    self.hard_link(&relative, &first, mode)?;
+                    let first = hostile::plain(&entry.link_name().map_err(broken)?.unwrap_or_default())?;
+                    self.hard_link(&relative, &below(&first), mode)?;
                 }
                 _ => self.skip(&relative, "neither a file, a folder nor a link"),
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn skip(&mut self, relative: &Path, why: &str) {
@@ -114,13 +104,8 @@ impl Unpacking {
 
     fn file(&mut self, relative: &Path, mode: u32, from: &mut impl Read) -> Result<()> {
         let path = self.at(relative);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(disk(parent))?;
-        }
-        let mut file = File::create(&path).map_err(disk(&path))?;
-        // Counted as it is written: what a header says is the machine's word.
-        let written = io::copy(&mut from.take(self.left.saturating_add(1)), &mut file).map_err(disk(&path))?;
-        self.left = self.left.checked_sub(written).ok_or_else(|| too_large(self.limit))?;
+        let written = self.allowance.write(from, &path).map_err(disk(&path))?;
+        let written = written.ok_or_else(|| too_large(self.limit))?;
         self.copied.files += 1;
         self.copied.bytes += written;
         permit(&path, mode)
@@ -164,16 +149,8 @@ impl Unpacking {
 }
 
 /// The path without its first part, which is the name of what was packed.
-fn below(path: &Path) -> Result<PathBuf> {
-    let is_plain = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    if path.components().any(|part| !is_plain(&part)) {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            format!("the machine sent a file outside its folder: {}", path.display()),
-        ));
-    }
-    let parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
-    Ok(parts.skip(1).collect())
+fn below(path: &Path) -> PathBuf {
+    path.components().skip(1).collect()
 }
 
 /// Whether a link at `relative` that says `target` leads to something below the folder.
