@@ -25,6 +25,7 @@ mod secret;
 mod site;
 mod stamp;
 mod stream;
+pub mod table;
 mod ticket;
 mod time;
 mod verb;

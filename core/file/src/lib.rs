@@ -56,7 +56,6 @@ mod toml;
 mod toml_version;
 mod tree;
 mod typed;
-mod units;
 mod warn;
 mod world;
 

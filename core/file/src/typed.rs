@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use encamp_core::Name;
+use encamp_core::{Name, table};
 
 use crate::codes;
 use crate::cx::{Cx, Scope, Step};
@@ -16,7 +16,6 @@ use crate::node::{Content, Entry, Node, Table};
 use crate::source::Span;
 use crate::template::{Part, Template};
 use crate::text::{Inner, Piece, Text};
-use crate::units;
 
 /// The longest name of anything.
 const MAX_NAME: usize = 40;
@@ -193,7 +192,7 @@ impl Cx<'_> {
     pub(crate) fn duration(&mut self, node: &Node, scope: Scope<'_>) -> Option<Duration> {
         let settled = self.settled(node, scope)?;
         let (message, help) = match &settled.value {
-            Content::String(text) => match units::duration(text) {
+            Content::String(text) => match table::Span::parse(text).map(|span| span.0) {
                 Some(duration) if (Duration::from_millis(1)..=MAX_DURATION).contains(&duration) => {
                     return Some(duration);
                 }
@@ -224,8 +223,8 @@ impl Cx<'_> {
     pub(crate) fn size(&mut self, node: &Node, scope: Scope<'_>) -> Option<u64> {
         let settled = self.settled(node, scope)?;
         let (message, help) = match &settled.value {
-            Content::String(text) => match units::size(text) {
-                Some(size) if size > 0 => return Some(size),
+            Content::String(text) => match table::ByteSize::parse(text) {
+                Some(table::ByteSize(size)) if size > 0 => return Some(size),
                 _ => (
                     format!("`{text}` is no size"),
                     match text.parse::<u64>() {

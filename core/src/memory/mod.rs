@@ -29,7 +29,6 @@ mod provider;
 mod scopes;
 mod script;
 mod settings;
-mod span;
 mod state;
 mod table;
 #[cfg(test)]
@@ -42,6 +41,5 @@ pub use foreign::Foreign;
 pub use history::{Entry, Outcome, What};
 pub use kind::kind;
 pub use settings::{Faults, Settings, Settling};
-pub use span::Span;
 pub use table::{Fail, HealthCheck, Table};
 pub use world::{Standing, World};

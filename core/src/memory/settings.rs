@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
+use crate::table::Span;
 use crate::{Capabilities, ExitDetail, Keeps, Limits, LogDetail, SelfExpiry, Settle, Verb};
 
 /// How a create without an answer is found out, and so how the simulated carrier behaves.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
+use crate::table::Span;
 use crate::{Error, ErrorKind, Problem, Result, Value, late_pointers};
 
 /// Where a machine is meant to fail.

@@ -3,16 +3,13 @@
 mod build;
 mod examine;
 mod health;
-mod line;
 mod machine;
-mod quantity;
 mod volume;
 
 pub use build::Build;
+pub use encamp_core::table::{ByteSize, Line, Span};
 pub use health::HealthCheck;
-pub use line::Line;
 pub use machine::{Table, Ulimit};
-pub use quantity::{ByteSize, Span};
 pub use volume::{Volume, VolumeSource};
 
 pub(crate) use examine::{examine, is_default_capability, is_image, mounts_socket, read};

@@ -1,14 +1,10 @@
 //! The machine table: what stands under `local` at a machine.
 
-mod line;
-mod quantity;
-
 use encamp_core::{Error, ErrorKind, Problem, Result, Value, fill_late, late_pointers};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use line::Line;
-pub use quantity::{ByteSize, Span};
+pub use encamp_core::table::{ByteSize, Line, Span};
 
 /// What a machine on this host is made of: `[machines.NAME.local]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,13 +14,12 @@ use serde_json::Value;
 pub struct ByteSize(pub u64);
 
 /// A duration, `90s` or `1h30m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 const SIZE_PATTERN: &str = r"^[0-9]+ ?(B|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB)$";
 const SPAN_PATTERN: &str = r"^([0-9]+(ms|s|m|h|d))+$";
 
-/// Longest first, so that `MiB` is not read as `B`.
 const SIZE_UNITS: [(&str, u64); 10] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -34,43 +33,57 @@ const SIZE_UNITS: [(&str, u64); 10] = [
     ("B", 1),
 ];
 
+/// In the order in which they may follow each other.
 const SPAN_UNITS_MS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
     ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
 ];
 
 impl ByteSize {
-    /// Reads `512MiB`.
+    /// Reads `512MiB`, `2GiB`, `10GB`, `100B`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (unit, factor) = SIZE_UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
-        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        let (number, unit) = leading_number(text.trim())?;
+        let (_, factor) = SIZE_UNITS.iter().find(|(known, _)| *known == unit.trim())?;
         number.checked_mul(*factor).map(Self)
     }
 }
 
 impl Span {
-    /// Reads `90s` or `1h30m`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut rest = text;
-        let mut millis: u64 = 0;
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-            let number: u64 = rest.get(..digits)?.parse().ok()?;
-            rest = rest.get(digits..)?;
-            let (unit, factor) = SPAN_UNITS_MS.iter().find(|(unit, _)| rest.starts_with(unit))?;
-            rest = rest.strip_prefix(unit)?;
-            millis = millis.checked_add(number.checked_mul(*factor)?)?;
-        }
-        (!text.is_empty()).then_some(Self(Duration::from_millis(millis)))
+    /// So many milliseconds.
+    pub fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
     }
 
-    /// Whole seconds, rounded up: the engine counts nothing finer.
-    pub(crate) fn seconds_up(self) -> u64 {
+    /// Reads `500ms`, `90s`, `1h30m`, `2d`: units in descending order, each once.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut rest = text.trim();
+        let mut millis: u64 = 0;
+        let mut units = SPAN_UNITS_MS.iter();
+        if rest.is_empty() {
+            return None;
+        }
+        while !rest.is_empty() {
+            let (number, after) = leading_number(rest)?;
+            let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+            let (_, each) = units.find(|(unit, _)| *unit == &after[..letters])?;
+            millis = millis.checked_add(number.checked_mul(*each)?)?;
+            rest = after[letters..].trim_start();
+        }
+        Some(Self::from_millis(millis))
+    }
+
+    /// Whole seconds, rounded up: for carriers that count nothing finer.
+    pub fn seconds_up(self) -> u64 {
         self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0)
     }
+}
+
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..digits].parse().ok()?, &text[digits..]))
 }
 
 impl fmt::Display for ByteSize {
@@ -174,13 +187,24 @@ mod tests {
         for (text, bytes, shown) in [
             ("512MiB", 512 << 20, "512MiB"),
             ("2GiB", 2 << 30, "2GiB"),
+            ("2 GB", 2_000_000_000, "1953125KiB"),
             ("1kB", 1000, "1000B"),
             ("0B", 0, "0B"),
         ] {
             assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), shown);
         }
-        for bad in ["", "512", "MiB", "-1MiB", "1.5GiB", "99999999999TiB"] {
+        for bad in [
+            "",
+            "5",
+            "512",
+            "MiB",
+            "-1MiB",
+            "1.5GiB",
+            "1gib",
+            "99999999TiB",
+            "99999999999TiB",
+        ] {
             assert_eq!(ByteSize::parse(bad), None, "{bad}");
         }
     }
@@ -191,13 +215,29 @@ mod tests {
             ("500ms", 500, "500ms"),
             ("90s", 90_000, "90s"),
             ("1h30m", 5_400_000, "5400s"),
+            ("1h 30m", 5_400_000, "5400s"),
+            ("2d", 172_800_000, "172800s"),
+            ("1m500ms", 60_500, "60500ms"),
         ] {
-            let span = Span(Duration::from_millis(millis));
+            let span = Span::from_millis(millis);
             assert_eq!(Span::parse(text), Some(span), "{text}");
             assert_eq!(span.to_string(), shown);
             assert_eq!(Span::parse(shown), Some(span));
         }
-        for bad in ["", "90", "s", "1x", "-1s"] {
+        for bad in [
+            "",
+            "5",
+            "90",
+            "s",
+            "1x",
+            "1m1h",
+            "1s1s",
+            "1.5s",
+            "-1s",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "1ü",
+        ] {
             assert_eq!(Span::parse(bad), None, "{bad}");
         }
     }

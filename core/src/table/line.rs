@@ -9,7 +9,6 @@ use serde_json::Value;
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Line {
     /// One line for `sh -c`.
     Shell(String),
@@ -18,7 +17,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// As the engine takes it.
+    /// As it is executed.
     pub fn to_argv(&self) -> Vec<String> {
         match self {
             Self::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
