@@ -1,31 +1,36 @@
 //! What `up` would do: read from the store and the providers, without a row, a lock or a change.
 
+mod changes;
+mod moved;
+mod usual;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use encamp_core::{
-    Candidate, Class, Cost, Create, Error, ErrorKind, InstanceName, Name, PortSpec, Resolve, Result, ScopeItem, Time,
-    Value,
-};
+use encamp_core::{Candidate, Class, Cost, Error, ErrorKind, InstanceName, Name, Resolve, Result, ScopeItem, Time};
 use encamp_file::spec::{Environment, Machine};
 use futures_util::StreamExt;
 use serde::Serialize;
 
+pub use self::changes::Change;
+use self::changes::{changed_parts, changes};
+pub use self::moved::Moved;
+use self::moved::moved;
+pub use self::usual::Usual;
+pub(crate) use self::usual::usual;
 use super::observe::{Observed, observe, recorded_facts};
 use super::up::find;
-use crate::camp::{Camp, canonical};
+use crate::camp::Camp;
 use crate::clock::Lease;
 use crate::events::Events;
 use crate::execute::{machine_table, rendered, scope_object};
-use crate::journal::{EnvironmentRow, IntentRow, IntentState, Took, Wanted};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Wanted};
 use crate::numbers;
 use crate::plan::{Action, Plan, Reason};
 
 /// Resolves in flight; a provider has its own limit below this one.
 const RESOLVES: usize = 32;
-/// Characters of a value that a change shows.
-const SHOWN: usize = 48;
 
 /// What `up` would do, with what providers would make of it.
 #[derive(Debug, Serialize)]
@@ -51,26 +56,6 @@ pub struct Preview {
     pub errors: Vec<Error>,
 }
 
-/// How long making so many machines of the same file usually takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Usual {
-    /// The median.
-    pub millis: u64,
-    /// Of the last so many.
-    pub of: usize,
-}
-
-/// A name that means something else than when these machines were made: they keep what it meant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[non_exhaustive]
-pub struct Moved {
-    /// `image shop/web:1.4`.
-    pub what: String,
-    /// Whose.
-    pub machines: Vec<String>,
-}
-
 /// A machine that would be made.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
@@ -85,18 +70,6 @@ pub struct Prospect {
     pub group: Option<Name>,
     /// What of its description has changed.
     pub changes: Vec<Change>,
-}
-
-/// One thing of a machine's description that has changed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[non_exhaustive]
-pub struct Change {
-    /// `image`, `env DATABASE_URL`, `port http`, `setup: script install.sh`.
-    pub what: String,
-    /// Before; none where it was not there, or is no short text.
-    pub from: Option<String>,
-    /// From now on.
-    pub to: Option<String>,
 }
 
 /// Something that machines share.
@@ -209,81 +182,6 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
     }
 }
 
-/// Fewer say nothing about the next.
-const USUAL: usize = 3;
-
-/// The median of what making as many machines as `plan` makes took before, over every environment of the file that the
-/// store still has: those that are disposed of too.
-pub(crate) async fn usual(camp: &Camp, spec: &Environment, plan: &Plan) -> Result<Option<Usual>> {
-    let (Some(file), Some(made)) = (canonical(spec), plan.makes()) else {
-        return Ok(None);
-    };
-    let mut rows = camp.journal.environments().await?;
-    rows.retain(|row| row.file.as_deref() == Some(&*file));
-    rows.sort_by_key(|row| row.created);
-    let took = rows.iter().flat_map(|row| &row.took);
-    Ok(median(
-        took.filter(|took| took.made == made).map(|took| took.millis).collect(),
-    ))
-}
-
-/// Of the newest; they stand last.
-fn median(mut millis: Vec<u64>) -> Option<Usual> {
-    millis.drain(..millis.len().saturating_sub(Took::KEPT));
-    millis.sort_unstable();
-    let of = millis.len();
-    (of >= USUAL).then(|| Usual {
-        millis: millis[of / 2],
-        of,
-    })
-}
-
-/// What machines that stay were made of and what the same names mean now. Only a look: what cannot be asked moves nothing.
-async fn moved(camp: &Arc<Camp>, spec: &Environment, plan: &Plan, newest: &BTreeMap<&str, &IntentRow>) -> Vec<Moved> {
-    let kept: BTreeSet<&str> = plan
-        .steps
-        .iter()
-        .filter(|step| step.action == Action::Keep)
-        .map(|step| step.machine.as_str())
-        .collect();
-    let kept = spec
-        .machines
-        .iter()
-        .filter(|machine| kept.contains(machine.name.as_str()));
-    let kept: Vec<(&Machine, &IntentRow)> = kept
-        .filter_map(|machine| Some((machine, *newest.get(machine.name.as_str())?)))
-        .collect();
-    let asked = kept.iter().map(|(machine, row)| (*machine, Some(&row.instance)));
-    let (found, _) = resolve_all(camp, spec, asked).await;
-    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (machine, row) in kept {
-        let candidate = question(camp, spec, machine, Some(&row.instance))
-            .ok()
-            .and_then(|asked| found.get(&asked.key))
-            .filter(|candidate| !candidate.pins.is_empty());
-        let (Some(candidate), Ok(before)) = (candidate, serde_json::from_str::<Create>(&row.request)) else {
-            continue;
-        };
-        for pin in &candidate.pins {
-            let (then, now) = (before.body.pointer(&pin.at), candidate.body.pointer(&pin.at));
-            // What is not here now was not looked up.
-            let known = now
-                .filter(|now| !now.is_null())
-                .zip(then.filter(|then| !then.is_null()));
-            if known.is_some_and(|(now, then)| now != then) {
-                moved
-                    .entry(pin.name.clone())
-                    .or_default()
-                    .push(machine.name.to_string());
-            }
-        }
-    }
-    moved
-        .into_iter()
-        .map(|(what, machines)| Moved { what, machines })
-        .collect()
-}
-
 fn share(machine: &Machine, item: &ScopeItem) -> Option<Shared> {
     let instance = machine.providers.first()?.clone();
     let name = scope_object(&instance, item, machine);
@@ -371,134 +269,4 @@ async fn resolve_all<'a>(
         }
     }
     (found, errors)
-}
-
-/// What differs between the request that a machine was made of and what would be sent now.
-fn changes(machine: &Machine, row: &IntentRow, body: Option<&Value>, env: Option<&encamp_core::Env>) -> Vec<Change> {
-    let ports = &machine.ports;
-    let Ok(before) = serde_json::from_str::<Create>(&row.request) else {
-        return Vec::new();
-    };
-    let mut changes = BTreeMap::new();
-    if let Some(body) = body {
-        leaves(&before.body, body, "", &mut changes);
-    }
-    if let Some(env) = env {
-        let names: BTreeSet<&String> = before.env.keys().chain(env.keys()).collect();
-        // What the engine adds is no part of the description.
-        let added = |name: &str| {
-            let secret = name.strip_suffix("_FILE");
-            name.starts_with("ENCAMP_PORT_") || secret.is_some_and(|name| machine.secrets.contains_key(name))
-        };
-        let described = names.into_iter().filter(|name| !added(name));
-        for name in described.filter(|name| before.env.get(*name) != env.get(*name)) {
-            // Never the value: it may be nobody's business.
-            changes.insert(format!("env {name}"), (None, None));
-        }
-    }
-    let port = |ports: &[PortSpec], name: &Name| ports.iter().find(|port| port.name == *name).map(shown_port);
-    let names: BTreeSet<&Name> = before.ports.iter().chain(ports).map(|port| &port.name).collect();
-    for name in names {
-        let (from, to) = (port(&before.ports, name), port(ports, name));
-        if from != to {
-            changes.insert(format!("port {name}"), (from, to));
-        }
-    }
-    let changes = changes.into_iter();
-    changes.map(|(what, (from, to))| Change { what, from, to }).collect()
-}
-
-/// What differs of a description that is not in the request: set-up, services, secrets, and what files hold. A row of
-/// before they were kept says nothing.
-fn changed_parts(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Change> {
-    if before.is_empty() {
-        return Vec::new();
-    }
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differ = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    // A hash is nothing to show.
-    let change = |name: &String| Change {
-        what: name.clone(),
-        from: (!after.contains_key(name)).then(String::new),
-        to: (!before.contains_key(name)).then(|| "added".to_owned()),
-    };
-    differ.map(change).collect()
-}
-
-fn shown_port(port: &PortSpec) -> String {
-    let publish = match port.publish {
-        encamp_core::Publish::Free => String::new(),
-        encamp_core::Publish::Fixed(fixed) => format!(" published as {fixed}"),
-        encamp_core::Publish::Inside => " not published".to_owned(),
-    };
-    format!("{}/{}{publish}", port.port, port.protocol.as_str())
-}
-
-type Changes = BTreeMap<String, (Option<String>, Option<String>)>;
-
-/// The leaves that differ, each under the last key on the way to it. What is null now is filled in later.
-fn leaves(before: &Value, after: &Value, key: &str, changes: &mut Changes) {
-    match (before, after) {
-        (_, Value::Null) => {}
-        (Value::Object(old), Value::Object(new)) => {
-            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-            for name in keys {
-                match (old.get(name), new.get(name)) {
-                    (Some(old), Some(new)) => leaves(old, new, name, changes),
-                    (old, new) => drop(changes.insert(name.clone(), (old.and_then(brief), new.and_then(brief)))),
-                }
-            }
-        }
-        (old, new) if old != new => drop(changes.insert(key.to_owned(), (brief(old), brief(new)))),
-        _ => {}
-    }
-}
-
-/// A short text for a scalar.
-fn brief(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (text.chars().count() <= SHOWN && !text.contains('\n')).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn differ(before: &Value, after: &Value) -> Vec<(String, Option<String>, Option<String>)> {
-        let mut changes = Changes::new();
-        leaves(before, after, "", &mut changes);
-        changes.into_iter().map(|(what, (from, to))| (what, from, to)).collect()
-    }
-
-    #[test]
-    fn the_usual_is_the_median_of_enough() {
-        assert_eq!(median(vec![9, 1]), None);
-        assert_eq!(median(vec![9, 1, 5]), Some(Usual { millis: 5, of: 3 }));
-        // The first one is too old to count.
-        let many: Vec<u64> = [1_000_000].into_iter().chain(1..=14).collect();
-        assert_eq!(median(many), Some(Usual { millis: 8, of: 14 }));
-    }
-
-    #[test]
-    fn a_change_is_named_by_its_key() {
-        let before = json!({ "table": { "image": "web:1.4", "command": ["a", "b"], "memory": 1 }, "id": "sha256:1" });
-        let after = json!({ "table": { "image": "web:1.5", "command": ["a", "c"], "init": true }, "id": null });
-        let text = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            differ(&before, &after),
-            [
-                ("command".to_owned(), None, None),
-                ("image".to_owned(), text("web:1.4"), text("web:1.5")),
-                ("init".to_owned(), None, text("true")),
-                ("memory".to_owned(), text("1"), None),
-            ]
-        );
-        assert_eq!(differ(&before, &before), []);
-    }
 }
