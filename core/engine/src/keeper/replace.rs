@@ -40,8 +40,8 @@ async fn dismiss(seat: &Seat) -> Result<()> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let Some(process) = process else { return Ok(()) };
     let process = pidfd_open(process, PidfdFlags::empty()).map_err(failed)?;
-    // It still sits there, so it is what was opened.
-    if seat.keeper()? != Some(pid) {
+    // What was opened sits there, and is no other that has its number by now.
+    if !seat.is_open_in(pid) || seat.keeper()? != Some(pid) {
         return Ok(());
     }
     pidfd_send_signal(&process, Signal::KILL).map_err(failed)?;

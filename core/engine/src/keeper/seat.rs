@@ -28,10 +28,11 @@ impl Seat {
     /// Sits down, or gives `None` where somebody sits there.
     pub(crate) async fn take(&self) -> Result<Option<Taken>> {
         for _ in 0..GLANCES {
-            match self.open()?.map(|file| (file.try_lock(), file)) {
-                Some((Ok(()), file)) => return sign(file).map(Some).map_err(|e| self.failed(e)),
-                Some((Err(TryLockError::Error(error)), _)) => return Err(self.failed(error)),
-                Some((Err(TryLockError::WouldBlock), _)) | None => tokio::time::sleep(GLANCE).await,
+            let file = self.open()?;
+            match file.try_lock() {
+                Ok(()) => return sign(file).map(Some).map_err(|e| self.failed(e)),
+                Err(TryLockError::Error(error)) => return Err(self.failed(error)),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(GLANCE).await,
             }
         }
         Ok(None)
@@ -53,13 +54,21 @@ impl Seat {
             .and_then(|text| text.trim().parse().ok()))
     }
 
-    fn open(&self) -> Result<Option<File>> {
+    /// Whether a process has the seat's file open. The number in it may be that of a keeper before this one, which signs
+    /// only after it has sat down.
+    pub(super) fn is_open_in(&self, pid: u32) -> bool {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|file| file == self.0)
+    }
+
+    fn open(&self) -> Result<File> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&self.0);
-        file.map(Some).map_err(|e| self.failed(e))
+        file.map_err(|e| self.failed(e))
     }
 
     fn failed(&self, error: io::Error) -> Error {
@@ -85,6 +94,7 @@ mod tests {
         assert_eq!(seat.keeper().unwrap(), None);
         let taken = seat.take().await.unwrap().unwrap();
         assert_eq!(seat.keeper().unwrap(), Some(std::process::id()));
+        assert!(seat.is_open_in(std::process::id()) && !seat.is_open_in(1));
         assert!(seat.take().await.unwrap().is_none());
         drop(taken);
         assert_eq!(seat.keeper().unwrap(), None);
