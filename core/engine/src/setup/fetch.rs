@@ -79,11 +79,11 @@ async fn hash_of(path: &Path) -> Result<String> {
 async fn download(ambient: &Ambient, url: &str, into: &Path) -> Result<String> {
     let failed = |e: reqwest::Error| {
         // What its server does not have, or does not give, will not be there a moment later.
-        let refused = e.status().is_some_and(|status| status.is_client_error());
-        let (kind, retry) = if refused {
-            (ErrorKind::NotFound, Retry::Never)
-        } else {
-            (ErrorKind::Unavailable, Retry::Safe)
+        let (kind, retry) = match e.status().map(|status| status.as_u16()) {
+            Some(401 | 403) => (ErrorKind::Unauthorized, Retry::Never),
+            Some(408 | 429) | None => (ErrorKind::Unavailable, Retry::Safe),
+            Some(400..=499) => (ErrorKind::NotFound, Retry::Never),
+            Some(_) => (ErrorKind::Unavailable, Retry::Safe),
         };
         Error::new(kind, format!("{url} cannot be fetched"))
             .retry(retry)

@@ -69,7 +69,10 @@ pub(crate) async fn sync(
     }
     let rows = check(camp, &row, wanted).await?;
     let session = camp.hold(&row, "sync", events).await?;
-    let synced = join_all(rows.iter().map(|row| one(&session, row, spec))).await;
+    let mut synced = join_all(rows.iter().map(|row| one(&session, row, spec))).await;
+    let secrets = Arc::clone(&session.secrets);
+    let errors = synced.iter_mut().filter_map(|synced| synced.error.as_mut());
+    errors.for_each(|error| secrets.redactor().redact_error(error));
     session.release().await?;
     Ok(synced)
 }
