@@ -163,6 +163,15 @@ fn crash_eight_processes_one_store() {
     }
     // Where most are turned away, the crowd has not met.
     assert!(well * 2 > ended.len(), "{well} of {} went well", ended.len());
+    // Nor where those that change something are.
+    let changing = |one: &&Ended| matches!(one.verb(), "up" | "run" | "down" | "extend");
+    let changing: Vec<&Ended> = ended.iter().filter(changing).collect();
+    let well = changing.iter().filter(|one| one.code() == Some(0)).count();
+    assert!(
+        well * 3 > changing.len(),
+        "{well} of {} changes went well",
+        changing.len()
+    );
     for environment in installation.environments() {
         installation.down(environment["name"].as_str().expect("it has a name"));
     }

@@ -113,8 +113,8 @@ impl Scene {
             ("up", 0) => {
                 well(self.call("up").end())?;
                 let machines = self.installation.sandboxes();
-                if machines.len() != 2 {
-                    return Err(format!("not two machines: {machines:?}"));
+                if machines.len() != 2 || called(&self.nap).len() < 2 {
+                    return Err(format!("not two machines at work: {machines:?}"));
                 }
             }
             ("run", _) | ("down", 1) => well(self.call("gc").end())?,

@@ -10,9 +10,10 @@ use crate::dice::Dice;
 use crate::files::{single, with_task};
 use crate::here::called;
 use crate::installation::Installation;
+use crate::proxy::{Fate, Mode, Proxy, Trigger};
 
 /// How long a keeper may take.
-const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 /// How often commands are killed.
 const ROUNDS: usize = 20;
 /// Ten machines, and a task that lasts.
@@ -58,7 +59,14 @@ impl Installation {
         let files = fs::read_dir(state).into_iter().flatten().flatten();
         let of_keeper = files.filter(|file| file.path().extension().is_some_and(|it| it == "keeper"));
         of_keeper
-            .filter_map(|file| fs::read_to_string(file.path()).ok()?.trim().parse().ok())
+            .filter_map(|file| {
+                fs::read_to_string(file.path())
+                    .ok()?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .filter(|pid| is_keeper(*pid))
             .collect()
     }
@@ -80,20 +88,25 @@ fn is_keeper(pid: u32) -> bool {
     line.contains("__keeper")
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 
-#[test]
-fn crash_keepers_end_killed_runs() {
-    let installation = Installation::new();
-    let file = installation.write("ten.toml", TEN);
-    let mut dice = Dice::new(20);
-    let mut slowest = Duration::ZERO;
+/// Kills a run at `ROUNDS` random moments, every second time with its process group. `seen` says how much of it stood at
+/// that moment, `left` waits until nothing does and says how long that took.
+fn kill_runs(
+    installation: &Installation,
+    file: &str,
+    seed: u64,
+    seen: impl Fn() -> usize,
+    left: impl Fn() -> Duration,
+) {
+    let mut dice = Dice::new(seed);
+    let (mut stood, mut slowest) = (0, Duration::ZERO);
     for round in 0..ROUNDS {
-        let mut run = installation.call(&["run", &file]).kept();
+        let mut run = installation.call(&["run", file]).kept();
         if round % 2 == 1 {
             run = run.in_group();
         }
@@ -101,18 +114,26 @@ fn crash_keepers_end_killed_runs() {
         let moment = Duration::from_millis(dice.below(3000) as u64);
         clock::until(moment, || None::<()>);
         run.kill();
-        slowest = slowest.max(installation.empties(WITHIN));
+        stood += seen();
+        slowest = slowest.max(left());
     }
+    assert!(stood > ROUNDS, "only {stood} things were there to be ended");
+    println!("killed {ROUNDS} runs of ten machines, {stood} things stood; the slowest keeper took {slowest:.1?}");
     // One that died before its keeper was there has made nothing: all that there is of it is a row.
     for left in installation.environments() {
-        assert_eq!(
-            (&left["ready"], &left["providers"]),
-            (&Value::from(0), &Value::from(Vec::<Value>::new()))
-        );
+        let nothing = (&Value::from(0), &Value::from(Vec::<Value>::new()));
+        assert_eq!((&left["ready"], &left["providers"]), nothing, "{left:#}");
     }
     installation.call(&["gc"]).well();
     installation.is_empty();
-    println!("killed {ROUNDS} runs of ten machines; the slowest keeper took {slowest:.1?}");
+}
+
+#[test]
+fn crash_keepers_end_killed_runs() {
+    let installation = Installation::new();
+    let file = installation.write("ten.toml", TEN);
+    let stands = || installation.standing().len();
+    kill_runs(&installation, &file, 20, stands, || installation.empties(WITHIN));
 }
 
 /// The same on this host. `NAP` is what its machines do, and nobody else.
@@ -139,19 +160,7 @@ fn crash_keepers_end_killed_runs_here() {
     let installation = Installation::new();
     let nap = format!("sleep 1733.{}", std::process::id());
     let file = installation.write("ten.toml", &TEN_HERE.replace("NAP", &nap));
-    let mut dice = Dice::new(21);
-    let mut slowest = Duration::ZERO;
-    let mut seen = 0;
-    for round in 0..ROUNDS {
-        let mut run = installation.call(&["run", &file]).kept();
-        if round % 2 == 1 {
-            run = run.in_group();
-        }
-        let mut run = run.begin();
-        let moment = Duration::from_millis(dice.below(3000) as u64);
-        clock::until(moment, || None::<()>);
-        run.kill();
-        seen += called(&nap).len();
+    let gone = || {
         let began = clock::now();
         let left = || {
             (
@@ -167,14 +176,9 @@ fn crash_keepers_end_killed_runs_here() {
             left(),
             installation.kept()
         );
-        slowest = slowest.max(began.elapsed());
-    }
-    assert!(seen > ROUNDS, "only {seen} processes were there to be ended");
-    installation.call(&["gc"]).well();
-    assert!(installation.environments().is_empty());
-    println!(
-        "killed {ROUNDS} runs of ten machines on this host, {seen} processes; the slowest keeper took {slowest:.1?}"
-    );
+        began.elapsed()
+    };
+    kill_runs(&installation, &file, 21, || called(&nap).len(), gone);
 }
 
 #[test]
@@ -191,80 +195,6 @@ fn crash_keeper_and_command_die_together() {
     // Any next command, here one of another environment, and its own keeper.
     let other = installation.write("other.toml", &single("other"));
     installation.call(&["run", &other]).kept().well();
-    installation.empties(WITHIN);
-    installation.is_empty();
-}
-
-/// A control group of its own, which kills all that is in it.
-struct Group(std::path::PathBuf);
-
-impl Group {
-    fn new() -> Self {
-        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-        let mounted = mounts.lines().find_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            let (place, kind) = (words.next()?, words.next()?);
-            (kind == "cgroup2").then(|| place.to_owned())
-        });
-        let root =
-            mounted.expect("control groups of version 2 are mounted: mount -t cgroup2 none /sys/fs/cgroup/unified");
-        let group = std::path::Path::new(&root).join(format!("encamp-crash-{}", std::process::id()));
-        fs::create_dir(&group).expect("a control group can be made: run the tests as root");
-        Self(group)
-    }
-
-    fn kill(&self) {
-        fs::write(self.0.join("cgroup.kill"), "1").expect("a control group can be killed");
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-        let gone = || fs::remove_dir(&self.0).ok();
-        clock::until(WITHIN, gone);
-    }
-}
-
-#[test]
-fn crash_whole_control_group_is_killed() {
-    let installation = Installation::new();
-    let group = Group::new();
-    let file = installation.write("one.toml", &single("one"));
-    let up = installation
-        .call(&["up", &file])
-        .kept()
-        .in_control_group(&group.0)
-        .well();
-    let promise = "the next encamp command if its whole control group is killed";
-    assert!(up.said().contains(promise), "{up}");
-    let slow = installation.write("slow.toml", &with_task("slow", "1m", "sleep 50"));
-    let run = installation
-        .call(&["run", &slow])
-        .kept()
-        .in_control_group(&group.0)
-        .begin();
-    clock::until(WITHIN, || run.said().contains("running").then_some(())).expect("the task runs");
-    assert_eq!(installation.keepers().len(), 2);
-    group.kill();
-    let dead = clock::until(WITHIN, || installation.keepers().is_empty().then_some(()));
-    assert!(dead.is_some(), "a keeper has left its control group");
-    drop(run);
-    assert!(!installation.standing().is_empty());
-    // The next command ends the dead run, and keeps what is still wanted.
-    installation.call(&["up", &file]).kept().well();
-    let machines: Vec<String> = installation
-        .standing()
-        .iter()
-        .map(|thing| thing.label("encamp.environment").to_owned())
-        .collect();
-    let one = installation.environments()[0]["id"]
-        .as_str()
-        .expect("it has an id")
-        .to_owned();
-    assert!(machines.iter().all(|of| *of == one), "{machines:?}");
-    assert_eq!(installation.keepers().len(), 1);
-    installation.down("one");
     installation.empties(WITHIN);
     installation.is_empty();
 }
@@ -321,6 +251,55 @@ fn crash_keeper_settles_what_an_up_had_sent() {
 }
 
 #[test]
+fn crash_keeper_settles_once_the_daemon_is_back() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &single("one"));
+    let proxy = Proxy::new(installation.path());
+    proxy.on(Trigger {
+        text: "/containers/create",
+        fate: Fate::Sent,
+        then: Mode::Refusing,
+    });
+    // Its answer is lost, it is killed, and its keeper finds nobody to ask.
+    let mut up = installation
+        .call(&["up", &file])
+        .kept()
+        .env("DOCKER_HOST", proxy.host())
+        .begin();
+    clock::until(WITHIN, || (proxy.mode() == Mode::Refusing).then_some(())).expect("the machine is made");
+    up.kill();
+    let failed = clock::until(WITHIN, || installation.kept().contains("not done yet").then_some(()));
+    assert!(failed.is_some(), "{}", installation.kept());
+    proxy.set(Mode::Well);
+    let known = clock::until(WITHIN * 3, || {
+        let shown = installation.call(&["show", "-e", "one", "--json"]).end();
+        shown.json()["machines"][0]["id"].is_string().then_some(())
+    });
+    assert!(known.is_some(), "{}", installation.kept());
+    installation.down("one");
+    installation.empties(WITHIN);
+}
+
+#[test]
+fn crash_keeper_ends_what_was_to_go() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &single("one"));
+    installation.call(&["up", &file]).kept().well();
+    let down = installation
+        .call(&["down", "m", "-e", "one", "--yes"])
+        .kept()
+        .killed_at("commit.dying.m.after")
+        .end();
+    assert!(down.was_killed(), "{down}");
+    let gone = clock::until(WITHIN, || installation.machine("m").is_err().then_some(()));
+    assert!(gone.is_some(), "{}", installation.kept());
+    let environments = installation.environments();
+    assert_eq!(environments.len(), 1, "nothing else was to go: {environments:#?}");
+    installation.down("one");
+    installation.empties(WITHIN);
+}
+
+#[test]
 fn crash_keeper_ends_a_lease() {
     let installation = Installation::new();
     let text = single("short").replace("30m", "6s");
@@ -338,48 +317,4 @@ fn crash_keeper_ends_a_lease() {
         "ended after {took:?}, before its lease was over"
     );
     installation.is_empty();
-}
-
-/// A state folder on a disk of its own that somebody else fills.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn at(folder: std::path::PathBuf) -> Self {
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"])
-            .arg(&folder)
-            .status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "a small disk needs root and the program `mount`: run the tests as root"
-        );
-        Self(folder)
-    }
-
-    fn fill(&self) {
-        use std::io::Write;
-        let mut file = fs::File::create(self.0.join("filler")).expect("a file can be made");
-        while file.write_all(&[0; 4096]).is_ok() {}
-        while file.write_all(&[0; 1]).is_ok() {}
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn crash_keeper_survives_a_full_disk() {
-    let installation = Installation::empty();
-    let disk = SmallDisk::at(installation.path().join("state"));
-    let file = installation.write("slow.toml", &with_task("slow", "1m", "sleep 50"));
-    let mut run = installation.call(&["run", &file]).kept().begin();
-    clock::until(WITHIN, || run.said().contains("running").then_some(())).expect("the task runs");
-    disk.fill();
-    run.kill();
-    installation.empties(WITHIN);
-    let said = installation.kept();
-    assert!(said.contains("disk") && said.contains("full"), "{said}");
 }

@@ -18,3 +18,4 @@ mod matrix;
 mod outages;
 mod program;
 mod proxy;
+mod surroundings;

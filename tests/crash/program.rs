@@ -219,6 +219,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Its verb, which follows the state folder.
+    pub(crate) fn verb(&self) -> &str {
+        self.what.split(' ').nth(3).unwrap_or_default()
+    }
+
     /// Its exit code; none where a signal ended it.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()

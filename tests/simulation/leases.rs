@@ -243,6 +243,54 @@ async fn a_run_goes_on_for_as_long_as_its_lease_does() {
     }
 }
 
+/// Extends the only environment when the engine comes to a place, once.
+#[derive(Debug)]
+struct Extends {
+    point: &'static str,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    done: Mutex<bool>,
+}
+
+#[async_trait]
+impl Failpoints for Extends {
+    async fn reach(&self, point: &str) {
+        if point != self.point || std::mem::replace(&mut *self.done.lock().unwrap(), true) {
+            return;
+        }
+        let rows = self.journal.environments().await.unwrap();
+        let environment = rows.into_iter().find(|row| row.disposed.is_none()).unwrap().id;
+        let lease = Lease::of(HOUR * 4, &*self.clock);
+        let op = Op::Extend { environment, lease };
+        assert_eq!(self.journal.apply(op, self.clock.now()).await.unwrap(), Answer::Done);
+    }
+}
+
+/// Before a machine is there that could be told, and when the run is about to end for its lease.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_extended_early_or_late_goes_on() {
+    for (point, self_expiry) in [
+        ("send.create.web.before", true),
+        ("commit.seen.web.before", true),
+        ("commit.expire.environment.before", false),
+    ] {
+        let bed = bed(json!({ "self_expiry": self_expiry }));
+        let extends = Extends {
+            point,
+            journal: Arc::clone(&bed.journal),
+            clock: Arc::clone(&bed.camp.clock),
+            done: Mutex::default(),
+        };
+        let bed = changed(bed, |camp| {
+            camp.policy.watch = Duration::from_secs(5);
+            camp.failpoints = Arc::new(extends);
+        });
+        let running = bed.camp.run(lasting(HOUR * 2), RunOptions::default(), Events::none());
+        let report = running.await.unwrap();
+        assert_eq!(report.exit_code(), 0, "{point}: {report:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_ends_by_itself_is_told_of_a_longer_lease() {
     let bed = bed(json!({ "self_expiry": true }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Result, SelfExpiry, Site};
-use encamp_file::spec::{Environment, SecretSource};
+use encamp_file::spec::{Environment, Given, SecretSource};
 use encamp_file::text::Numbers;
 
 use crate::clock::{Clock, Lease, monotonic_now};
@@ -163,7 +163,8 @@ impl Camp {
                 machines: u32::try_from(spec.machines.len()).unwrap_or(u32::MAX),
                 numbers: Numbers::new(),
                 recovered: false,
-                given: spec.given.clone(),
+                // Known once its secrets are, which are not to stand there.
+                given: Given::default(),
                 took: Vec::new(),
             };
             match self.commit(Op::Found(Box::new(row))).await? {

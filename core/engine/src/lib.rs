@@ -11,6 +11,7 @@ pub mod clock;
 mod collect;
 mod command;
 mod deaths;
+mod due;
 pub mod entropy;
 pub mod events;
 mod execute;

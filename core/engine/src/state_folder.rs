@@ -56,7 +56,7 @@ impl StateFolder {
         }
         let store = path.join("store.db");
         // The store is made before the controller is.
-        let store_was_lost = path.join("controller.json").exists() && !store.exists();
+        let store_was_lost = path.join("controller.json").exists() && clear_lost(&path, &store)?;
         private_file(&store)?;
         let file = path.join("controller.json");
         let text = made_once(&file, || {
@@ -117,6 +117,27 @@ impl StateFolder {
     pub fn locks(&self) -> PathBuf {
         self.path.join("locks")
     }
+}
+
+/// Whether the store is not there. What `SQLite` had put beside it belongs to the one that is lost, which a living process
+/// may still have open: beside a new store it would be taken for that one's.
+fn clear_lost(folder: &Path, store: &Path) -> Result<bool> {
+    let lock = folder.join("locks").join("store");
+    let locked = fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+    // Of several processes one clears and makes it.
+    let _alone = locked.map_err(failed(&lock, "locked"))?;
+    if store.exists() {
+        return Ok(false);
+    }
+    for beside in ["store.db-wal", "store.db-shm"] {
+        let beside = folder.join(beside);
+        match fs::remove_file(&beside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(&beside, "removed")(e)),
+            _ => {}
+        }
+    }
+    private_file(store)?;
+    Ok(true)
 }
 
 /// Makes a file that is private, or makes it so; what `SQLite` puts beside its own is as private as that is.

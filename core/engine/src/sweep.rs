@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use encamp_core::{
     Class, Error, ErrorKind, Found, InstanceName, List, Listing, Provider, Report, Result, Site, Stamp, Time, Token,
@@ -13,14 +14,14 @@ use serde::Serialize;
 
 use crate::adopt::adopt;
 use crate::camp::Camp;
+use crate::due::{self, Outcome};
 use crate::events::Events;
 use crate::execute::destroy_found;
 use crate::identity::{Object, Verdict};
-use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op, Purpose, SightingRow, Wanted};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op, SightingRow};
 use crate::report::Disposal;
-use crate::session::{Change, Session};
-use crate::settle::{self, Settled};
-use crate::verbs::down::end;
+use crate::session::Change;
+use crate::settle::settle_open;
 use crate::verbs::tidy::forget_secrets;
 
 /// What a sweep did.
@@ -38,7 +39,7 @@ pub struct Swept {
     pub condemned: Vec<String>,
     /// Sites that could not be listed completely.
     pub unreached: Vec<Unreached>,
-    /// Environments that another process holds.
+    /// Environments, and objects without a row, that another process works on.
     pub held: Vec<String>,
 }
 
@@ -102,7 +103,9 @@ pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
         judge_site(camp, of_site, &environments, &mut swept).await?;
     }
     for row in camp.journal.environments().await? {
-        end_if_due(camp, &row, events, &mut swept).await?;
+        if row.disposed.is_none() {
+            end_or_settle(camp, &row, events, &mut swept).await?;
+        }
     }
     judge_unreached(camp, &mut swept).await?;
     forget(camp, &listed).await?;
@@ -262,8 +265,13 @@ async fn judge_site(
                     _ => {
                         let known = environments.get(&object.environment);
                         let adopted = adopt(camp, of, found, &object, known, None).await?;
-                        let of_it = if adopted { &mut swept.recovered } else { &mut swept.held };
-                        of_it.push(found.key.clone());
+                        if adopted {
+                            swept.recovered.push(found.key.clone());
+                            // The one that sits there may know only a store that is lost.
+                            camp.keepers.ensure(camp, &object.environment).await;
+                        } else {
+                            swept.held.push(found.key.clone());
+                        }
                     }
                 }
             }
@@ -336,66 +344,25 @@ async fn kill(camp: &Arc<Camp>, of: &Listed, found: &Found, object: &Object, epo
 }
 
 /// Ends an environment that is not wanted any more; settles what a dead command left in one that is.
-async fn end_if_due(camp: &Arc<Camp>, row: &EnvironmentRow, events: &Events, swept: &mut Swept) -> Result<()> {
-    if row.disposed.is_some() {
-        return Ok(());
-    }
-    let Some(held) = camp.locks.try_hold(&row.id)? else {
-        swept.held.push(row.name.clone());
-        return Ok(());
-    };
-    let abandoned = row.purpose == Purpose::Run && !row.keep;
-    if abandoned || row.wanted == Wanted::Gone || row.lease.over(camp.policy.grace, &*camp.clock) {
-        drop(held);
-        let lease_alone = !abandoned && row.wanted != Wanted::Gone;
-        if lease_alone && !camp.expire(row).await? {
-            return Ok(());
-        }
-        match end(camp, row, "gc", events.clone()).await {
-            Ok(disposal) => swept.disposed.push(disposal),
-            Err(error) if error.kind() == ErrorKind::Conflict => swept.held.push(row.name.clone()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        return Ok(());
-    }
-    let session = camp.take(&row.id, held, "gc", Events::none()).await?;
-    settle_open(&session).await?;
-    session.release().await
-}
-
-/// Settles what was sent without an answer in an environment that stays.
-async fn settle_open(session: &Session) -> Result<()> {
-    let rows = session.camp.journal.intents(&session.row.id).await?;
-    for row in rows
-        .iter()
-        .filter(|row| matches!(row.state, IntentState::Sent | IntentState::Unknown))
-    {
-        let Ok(provider) = session.camp.provider_of(row).await else {
-            continue;
-        };
-        let (epoch, intent) = (session.epoch.clone(), row.reference());
-        match settle::settle(session, &*provider, row).await? {
-            Settled::Present(opened) => {
-                session
-                    .record(Op::See {
-                        epoch,
-                        intent,
-                        id: opened.id,
-                        data: opened.data,
-                    })
-                    .await?;
+async fn end_or_settle(camp: &Arc<Camp>, row: &EnvironmentRow, events: &Events, swept: &mut Swept) -> Result<()> {
+    match due::end_if_due(camp, &row.id, "gc", events.clone()).await? {
+        Outcome::Ended(_, disposal) => swept.disposed.push(disposal),
+        Outcome::Held => swept.held.push(row.name.clone()),
+        Outcome::Spared => {
+            let Some(held) = camp.locks.try_hold(&row.id)? else {
+                swept.held.push(row.name.clone());
+                return Ok(());
+            };
+            match camp.take(&row.id, held, "gc", Events::none()).await {
+                Ok(session) => {
+                    if let Err(error) = settle_open(&session, Duration::ZERO).await? {
+                        tracing::info!(environment = row.name, error = %Report(&error), "not settled yet");
+                    }
+                    session.release().await?;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            Settled::Absent => {
-                session
-                    .record(Op::Bury {
-                        epoch,
-                        intent,
-                        evidence: "not in a complete listing".into(),
-                    })
-                    .await?;
-            }
-            Settled::NotYet(error) => tracing::info!(object = row.object, error = %Report(&error), "not settled yet"),
         }
     }
     Ok(())
@@ -415,6 +382,7 @@ async fn forget(camp: &Camp, listed: &[Listed]) -> Result<()> {
             .disposed
             .is_some_and(|at| camp.clock.now().since(at) >= camp.policy.tombstone);
         if old && intents.iter().all(|intent| covered.contains(&intent.site)) {
+            camp.keepers.forget(&row.id);
             camp.commit(Op::Forget(row.id)).await?;
         } else {
             spoken_of.extend(intents.into_iter().map(|intent| intent.site));

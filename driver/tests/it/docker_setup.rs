@@ -282,7 +282,7 @@ fn a_run_ends_with_its_lease() {
     let text = format!("{HEAD}{}{stage}", machine("web", "")).replace("10m", "3s");
     bed.write("encamp.toml", &text);
     let ran = bed.encamp(&["run"]).exits(3);
-    assert!(ran.stderr.contains("its lease of 3s ended"), "{ran}");
+    assert!(ran.stderr.contains("its lease ended at"), "{ran}");
     bed.nothing_is_left();
 }
 

@@ -145,7 +145,7 @@ impl Builder {
             Some(helper) => self.ambient.with_helper(helper.clone()),
             None => self.ambient,
         }
-        .with_state(&path);
+        .with_state(folder.path());
         let mut providers = Providers::new(ambient);
         for kind in self.kinds {
             providers.add_kind(kind);

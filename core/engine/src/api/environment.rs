@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{
-    BoxRead, Class, CopyIn, CopyOut, Cx, Dial, Duplex, Env, Error, ErrorKind, Exec, InstanceName, Logs, Observed,
+    BoxRead, Class, CopyIn, CopyOut, Cx, Dial, Duplex, Env, Error, ErrorKind, Exec, Exit, InstanceName, Logs, Observed,
     Phase, Process, Provider, Result, Size, Target, Time,
 };
 
@@ -373,11 +373,20 @@ impl Machine {
         let (known, name) = (setup::service_known(service), service.to_owned());
         let log = self.with(move |provider, cx, target| async move {
             let mut looking = provider.exec(&cx, Exec::new(target.clone(), known)).await?;
-            if !looking.control.wait().await?.success() {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("it has no service called `{name}`"),
-                ));
+            match looking.control.wait().await? {
+                Exit::Code(0) => {}
+                Exit::Code(1) => {
+                    return Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("it has no service called `{name}`"),
+                    ));
+                }
+                exit => {
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("whether it has a service called `{name}` is not known: the look {exit}"),
+                    ));
+                }
             }
             let process = provider.exec(&cx, Exec::new(target, argv)).await?;
             Ok(process.stdout)

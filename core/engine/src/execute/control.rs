@@ -7,6 +7,7 @@ use std::time::Duration;
 use encamp_core::{Error, ErrorKind, Observed, Provider, Result, Retry, Stop, Target, Verb};
 
 use super::life::Wanted;
+use crate::clock::monotonic_now as now;
 use crate::inside::Inside;
 use crate::journal::{IntentRow, Op};
 use crate::ready::{self, Judged};
@@ -44,7 +45,10 @@ impl Controlled<'_> {
         // Before it is sent: whoever sees the machine down has to know that this was meant.
         self.touch(Some(true)).await?;
         let inside = Inside::new(self.session, Arc::clone(&self.provider), self.row);
-        end_services(&inside, self.row, grace).await;
+        // Half of the grace is the services', and what they leave of it the command's.
+        let began = now();
+        end_services(&inside, self.row, grace / 2).await;
+        let grace = grace.saturating_sub(began.elapsed());
         let within = self.session.camp.policy.change + grace;
         let (provider, stop) = (Arc::clone(&self.provider), Stop::new(self.target(), grace));
         let answer = self

@@ -20,7 +20,7 @@ use crate::session::{Change, Once, Session};
 use crate::settle;
 
 /// A provider for each site, connected once; a failure counts for all objects there.
-type Reached = Once<(Site, InstanceName), Arc<dyn Provider>>;
+pub(crate) type Reached = Once<(Site, InstanceName), Arc<dyn Provider>>;
 
 /// Takes everything of the session's environment down. What could not be disposed of is in the answer, and the
 /// environment stays recorded then. An error means that the journal refused or is broken.

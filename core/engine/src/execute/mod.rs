@@ -13,7 +13,7 @@ mod scope;
 mod stay;
 
 pub(crate) use control::Controlled;
-pub(crate) use dispose::{destroy_found, dispose, lower_one, what_is_left};
+pub(crate) use dispose::{Reached, destroy_found, dispose, lower_one, what_is_left};
 pub(crate) use late::needs as late_needs;
 pub(crate) use life::Wanted;
 pub(crate) use raise::{Raised, facts_of, raise};

@@ -97,22 +97,23 @@ async fn tell(session: &Session, row: &IntentRow, ends: Time) -> Result<Option<R
     Ok(told(None))
 }
 
-/// Tells machines of each longer lease that other commands commit while this one holds the environment.
+/// Tells machines of each longer lease that other commands commit while this one holds the environment; also those that
+/// are made afterwards by what was planned before.
 pub(crate) async fn follow(session: &Session) -> Infallible {
-    let mut followed = None;
     loop {
         tokio::time::sleep(session.camp.policy.watch).await;
         let Ok(Some(now)) = session.camp.journal.environment(&session.row.id).await else {
             continue;
         };
-        if followed == Some(now.lease.ends) {
+        if now.lease.ends <= session.row.lease.ends {
             continue;
         }
         match renew(session, now.lease.ends).await {
-            Ok(told) => match told.into_iter().find_map(|told| told.error) {
-                Some(error) => tracing::warn!(error = %Report(&error), "not renewed yet"),
-                None => followed = Some(now.lease.ends),
-            },
+            Ok(told) => {
+                if let Some(error) = told.into_iter().find_map(|told| told.error) {
+                    tracing::warn!(error = %Report(&error), "not renewed yet");
+                }
+            }
             Err(error) => tracing::debug!(error = %Report(&error), "not renewed"),
         }
     }

@@ -58,8 +58,16 @@ pub fn apply(tables: &mut dyn Tables, op: &Op, now: Time) -> Result<Answer> {
         }
         Op::Plan { epoch, row } => plan(tables, epoch, row),
         Op::Recover { environment, row } => {
-            if tables.environment(&environment.id)?.is_none() {
-                tables.put_environment(environment)?;
+            match tables.environment(&environment.id)? {
+                None => tables.put_environment(environment)?,
+                // What was found says different ends: the labels of some are older.
+                Some(mut known)
+                    if known.recovered && known.disposed.is_none() && environment.lease.is_after(&known.lease) =>
+                {
+                    known.lease = environment.lease.clone();
+                    tables.put_environment(&known)?;
+                }
+                Some(_) => {}
             }
             if tables.intent(&row.reference())?.is_none() {
                 tables.put_intent(row)?;

@@ -1,7 +1,8 @@
 //! What a keeper has to do now: a pure function of what is recorded and who is alive.
 
 use crate::clock::Clock;
-use crate::journal::{EnvironmentRow, Purpose, Wanted};
+use crate::due::{self, Why};
+use crate::journal::EnvironmentRow;
 use crate::policy::Policy;
 
 /// What is to be done.
@@ -11,39 +12,42 @@ pub(super) enum Duty {
     Rest,
     /// The environment is gone.
     Leave,
-    /// A command died; what it sent is to be settled.
+    /// Whoever held it last may have left something on its way.
     Settle,
     /// It is to be disposed of.
-    Dispose(&'static str),
+    Dispose(Why),
 }
-
-/// Why an environment is disposed of whose lease is over.
-pub(super) const LEASE_ENDED: &str = "its lease has ended";
 
 /// Who holds the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holder {
-    /// Nobody, or whoever held it gave it back.
+    /// Nobody, whether it was given back or its holder died.
     Nobody,
     /// A command at work.
     Alive,
-    /// A command that died.
-    Dead,
 }
 
-/// What follows.
-pub(super) fn duty(row: Option<&EnvironmentRow>, holder: Holder, clock: &dyn Clock, policy: &Policy) -> Duty {
+/// What follows. `settled` is the epoch up to which nothing is on its way.
+pub(super) fn duty(
+    row: Option<&EnvironmentRow>,
+    holder: Holder,
+    settled: Option<u64>,
+    clock: &dyn Clock,
+    policy: &Policy,
+) -> Duty {
     let Some(row) = row.filter(|row| row.disposed.is_none()) else {
         return Duty::Leave;
     };
     match holder {
         // A command ends its own environment, and has the grace for it.
-        _ if row.lease.over(policy.grace, clock) => Duty::Dispose(LEASE_ENDED),
+        Holder::Alive if row.lease.over(policy.grace, clock) => Duty::Dispose(Why::LeaseEnded),
         Holder::Alive => Duty::Rest,
-        _ if row.wanted == Wanted::Gone => Duty::Dispose("its disposal was not finished"),
-        Holder::Dead if row.purpose == Purpose::Run && !row.keep => Duty::Dispose("its command has died"),
-        Holder::Dead => Duty::Settle,
-        Holder::Nobody => Duty::Rest,
+        Holder::Nobody => match due::why(row, clock, policy) {
+            Some(why) => Duty::Dispose(why),
+            // Who takes it raises the epoch.
+            None if settled != Some(row.epoch) => Duty::Settle,
+            None => Duty::Rest,
+        },
     }
 }
 
@@ -53,9 +57,12 @@ mod tests {
     use std::time::Duration;
 
     use encamp_core::{EnvId, Time};
+    use encamp_file::spec::Given;
+    use encamp_file::text::Numbers;
 
     use super::*;
     use crate::clock::{BootMoment, Lease};
+    use crate::journal::{Purpose, Wanted};
 
     #[derive(Debug)]
     struct At(AtomicI64);
@@ -71,7 +78,7 @@ mod tests {
 
     fn row(purpose: Purpose, clock: &At) -> EnvironmentRow {
         EnvironmentRow {
-            id: EnvId::new("0123456789").unwrap(),
+            id: EnvId::new("0123456789").expect("an id"),
             name: "shop".into(),
             purpose,
             file: None,
@@ -85,10 +92,10 @@ mod tests {
             by: "anna".into(),
             outputs: std::collections::BTreeMap::new(),
             machines: 1,
-            numbers: encamp_file::text::Numbers::new(),
-            given: encamp_file::spec::Given::default(),
-            took: Vec::new(),
+            numbers: Numbers::new(),
             recovered: false,
+            given: Given::default(),
+            took: Vec::new(),
         }
     }
 
@@ -96,22 +103,23 @@ mod tests {
     fn what_a_dead_command_left_is_ended_or_settled() {
         let clock = At(AtomicI64::new(0));
         let policy = Policy::default();
-        let ask = |row: &EnvironmentRow, holder| duty(Some(row), holder, &clock, &policy);
+        let ask = |row: &EnvironmentRow, holder, settled| duty(Some(row), holder, settled, &clock, &policy);
         let run = row(Purpose::Run, &clock);
-        assert_eq!(ask(&run, Holder::Alive), Duty::Rest);
-        assert_eq!(ask(&run, Holder::Dead), Duty::Dispose("its command has died"));
+        assert_eq!(ask(&run, Holder::Alive, None), Duty::Rest);
+        // Also where somebody else has held it since its command died.
+        assert_eq!(ask(&run, Holder::Nobody, Some(1)), Duty::Dispose(Why::Abandoned));
         let mut kept = run.clone();
         kept.keep = true;
-        assert_eq!(ask(&kept, Holder::Dead), Duty::Settle);
+        assert_eq!(ask(&kept, Holder::Nobody, None), Duty::Settle);
         let mut up = row(Purpose::Up, &clock);
-        assert_eq!(ask(&up, Holder::Nobody), Duty::Rest);
-        assert_eq!(ask(&up, Holder::Dead), Duty::Settle);
+        assert_eq!(ask(&up, Holder::Nobody, Some(0)), Duty::Settle);
+        assert_eq!(ask(&up, Holder::Nobody, Some(1)), Duty::Rest);
         up.wanted = Wanted::Gone;
-        assert_eq!(ask(&up, Holder::Alive), Duty::Rest);
-        assert_eq!(ask(&up, Holder::Dead), Duty::Dispose("its disposal was not finished"));
+        assert_eq!(ask(&up, Holder::Alive, None), Duty::Rest);
+        assert_eq!(ask(&up, Holder::Nobody, Some(1)), Duty::Dispose(Why::Unfinished));
         up.disposed = Some(clock.now());
-        assert_eq!(ask(&up, Holder::Nobody), Duty::Leave);
-        assert_eq!(duty(None, Holder::Nobody, &clock, &policy), Duty::Leave);
+        assert_eq!(ask(&up, Holder::Nobody, None), Duty::Leave);
+        assert_eq!(duty(None, Holder::Nobody, None, &clock, &policy), Duty::Leave);
     }
 
     #[test]
@@ -119,13 +127,13 @@ mod tests {
         let clock = At(AtomicI64::new(0));
         let policy = Policy::default();
         let up = row(Purpose::Up, &clock);
-        let last = 10_000 + i64::try_from(policy.grace.as_millis()).unwrap();
+        let ask = |holder| duty(Some(&up), holder, Some(1), &clock, &policy);
+        let last = 10_000 + i64::try_from(policy.grace.as_millis()).expect("a minute");
         clock.0.store(last - 1, Ordering::Relaxed);
-        assert_eq!(duty(Some(&up), Holder::Nobody, &clock, &policy), Duty::Rest);
+        assert_eq!(ask(Holder::Nobody), Duty::Rest);
+        assert_eq!(ask(Holder::Alive), Duty::Rest);
         clock.0.store(last, Ordering::Relaxed);
-        assert_eq!(
-            duty(Some(&up), Holder::Nobody, &clock, &policy),
-            Duty::Dispose("its lease has ended")
-        );
+        assert_eq!(ask(Holder::Nobody), Duty::Dispose(Why::LeaseEnded));
+        assert_eq!(ask(Holder::Alive), Duty::Dispose(Why::LeaseEnded));
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 
 /// The file of an environment's keeper.
 pub(super) fn path(state: &Path, environment: &EnvId) -> PathBuf {
-    state.join("environments").join(environment.as_str()).join("keeper.log")
+    super::folder(state, environment).join("keeper.log")
 }
 
 /// Opens it, to write behind what is there.

@@ -5,9 +5,9 @@
 //! tenure and the same journal as any command, so it may die itself at any point: the next command, or the next keeper,
 //! goes on. There is one for each environment; whoever comes later adopts it.
 
+mod dismiss;
 mod duty;
 mod log;
-mod replace;
 mod reserve;
 mod seat;
 mod start;
@@ -73,6 +73,11 @@ impl Request {
 /// The version of [`Request`].
 const FORMAT: u32 = 1;
 
+/// Where what a keeper writes and reads lies.
+fn folder(state: &Path, environment: &EnvId) -> PathBuf {
+    state.join("environments").join(environment.as_str())
+}
+
 /// The keepers of one installation.
 #[derive(Debug, Clone)]
 pub struct Keepers(Option<Arc<Settings>>);
@@ -114,6 +119,16 @@ impl Keepers {
         match &self.0 {
             Some(settings) => seat::Seat::of(&settings.state, environment).keeper(),
             None => Ok(None),
+        }
+    }
+
+    /// Removes what keepers of an environment have left, once nothing speaks of it any more.
+    pub(crate) fn forget(&self, environment: &EnvId) {
+        let Some(settings) = &self.0 else { return };
+        let there = folder(&settings.state, environment);
+        let gone = std::fs::remove_dir_all(&there);
+        if let Err(error) = gone.and_then(|()| seat::Seat::of(&settings.state, environment).remove()) {
+            tracing::debug!(%environment, %error, "nothing of a keeper is there to be removed");
         }
     }
 

@@ -10,8 +10,9 @@ use encamp_core::helper::{Helper, Role};
 use encamp_core::{EnvId, Error, ErrorKind, Report, Result};
 use tokio::process::{Child, Command};
 
+use super::dismiss::dismiss;
 use super::seat::Seat;
-use super::{FORMAT, Keepers, Request, Settings, Survival, log};
+use super::{FORMAT, Keepers, Request, Settings, Survival, folder, log};
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 
@@ -45,7 +46,10 @@ impl Settings {
     async fn ensure(&self, camp: &Camp, environment: &EnvId) -> Result<u32> {
         let seat = Seat::of(&self.state, environment);
         if let Some(pid) = seat.keeper()? {
-            return Ok(pid);
+            if seat.knows_the_store()? {
+                return Ok(pid);
+            }
+            dismiss(&seat).await?;
         }
         let Some(helper) = &self.helper else {
             return Err(Error::new(
@@ -63,10 +67,6 @@ impl Settings {
             .await
     }
 
-    fn folder(&self, environment: &EnvId) -> std::path::PathBuf {
-        self.state.join("environments").join(environment.as_str())
-    }
-
     fn write_request(&self, camp: &Camp, environment: &EnvId) -> Result<()> {
         let request = Request {
             format: FORMAT,
@@ -76,26 +76,22 @@ impl Settings {
             policy: camp.policy.clone(),
             user: camp.user.clone(),
         };
-        let folder = self.folder(environment);
+        let there = folder(&self.state, environment);
         let failed = |e: std::io::Error| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("{} cannot be written", folder.display()),
-            )
-            .caused_by(e)
+            Error::new(ErrorKind::Unavailable, format!("{} cannot be written", there.display())).caused_by(e)
         };
         let text = serde_json::to_vec(&request)
             .map_err(|e| Error::new(ErrorKind::Internal, "a request cannot be written").caused_by(e))?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&folder)
+            .create(&there)
             .map_err(failed)?;
-        fs::write(folder.join("keeper.json"), text).map_err(failed)
+        fs::write(there.join("keeper.json"), text).map_err(failed)
     }
 
     fn command(&self, helper: &Helper, environment: &EnvId) -> Command {
-        Command::from(helper.command(Role::Keeper, &self.folder(environment).join("keeper.json")))
+        Command::from(helper.command(Role::Keeper, &folder(&self.state, environment).join("keeper.json")))
     }
 
     /// In a scope of its own under the user's systemd, where there is one: that outlives the session.
@@ -104,7 +100,7 @@ impl Settings {
             .session
             .as_ref()
             .filter(|folder| folder.join("systemd/private").exists())?;
-        let inner = helper.command(Role::Keeper, &self.folder(environment).join("keeper.json"));
+        let inner = helper.command(Role::Keeper, &folder(&self.state, environment).join("keeper.json"));
         let mut command = Command::new("systemd-run");
         command
             .args(["--user", "--scope", "--quiet", "--collect", "--"])

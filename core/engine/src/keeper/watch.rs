@@ -1,30 +1,33 @@
 //! The keeper's own life.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{EnvId, Error, ErrorKind, Report, Result, Time};
 
-use super::duty::{Duty, Holder, LEASE_ENDED, duty};
+use super::duty::{Duty, Holder, duty};
 use super::log::{self, Log};
 use super::reserve::Reserve;
 use super::seat::Seat;
-use super::{Request, VERB};
+use super::{Request, VERB, folder};
 use crate::camp::Camp;
-use crate::clock::monotonic_now as now;
+use crate::due::{self, Outcome, Why};
 use crate::events::Events;
-use crate::execute::{dispose, due, renew};
-use crate::journal::{EnvironmentRow, IntentRow, IntentState, Op};
+use crate::execute::{due as due_for_renewal, renew};
+use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
+use crate::report::Disposal;
 use crate::session::Session;
-use crate::settle::{Settled, settle};
+use crate::settle::{is_open, settle_open};
 use crate::tenure::Held;
-use crate::verbs::down::end;
+use crate::verbs::down;
 
 /// How often it looks.
 const GLANCE: Duration = Duration::from_millis(200);
 /// The first and the longest pause after something that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long after the end of its lease an environment is given up whose state folder is gone, where it cannot be ended.
+const GIVE_UP: Duration = Duration::from_hours(1);
 
 /// Watches over the environment of a request until it is gone. Returns at once where it has a keeper already.
 pub(crate) async fn watch(camp: &Arc<Camp>, request: &Request) -> Result<()> {
@@ -32,17 +35,18 @@ pub(crate) async fn watch(camp: &Arc<Camp>, request: &Request) -> Result<()> {
     let Some(_taken) = seat.take().await? else {
         return Ok(());
     };
-    let folder = request.state.join("environments").join(request.environment.as_str());
+    let folder = folder(&request.state, &request.environment);
     let mut keeper = Keeper {
         camp,
         environment: &request.environment,
-        state: &request.state,
+        locks: request.state.join("locks"),
         log: Log::new(
             log::open(&request.state, &request.environment)?,
             Arc::clone(&camp.clock),
         ),
         reserve: Reserve::put_aside(&folder),
         request: folder.join("keeper.json"),
+        settled: None,
         told: None,
     };
     keeper.log.say("watching");
@@ -58,10 +62,12 @@ impl Held for Orphaned {}
 struct Keeper<'a> {
     camp: &'a Arc<Camp>,
     environment: &'a EnvId,
-    state: &'a Path,
+    locks: PathBuf,
     log: Log,
     reserve: Reserve,
     request: PathBuf,
+    /// The epoch up to which nothing is on its way.
+    settled: Option<u64>,
     /// Until when machines think that they are wanted.
     told: Option<Time>,
 }
@@ -88,75 +94,74 @@ impl Keeper<'_> {
                 }
             }
         }
-        self.log.say("the environment is gone");
+        self.log.say("nothing is left to do");
         if let Err(error) = std::fs::remove_file(&self.request) {
             tracing::debug!(%error, "a request is left");
         }
     }
 
-    /// Does what there is to do now; true once the environment is gone.
+    /// Does what there is to do now; true once there will be nothing any more.
     async fn look(&mut self) -> Result<bool> {
         let row = self.camp.journal.environment(self.environment).await?;
-        let orphaned = !self.state.exists();
-        let holder = if orphaned {
-            Holder::Nobody
-        } else {
-            self.holder(row.as_ref())?
-        };
-        let duty = duty(row.as_ref(), holder, &*self.camp.clock, &self.camp.policy);
+        if !self.locks.exists() {
+            return self.end_orphan(row).await;
+        }
+        let holder = self.holder(row.as_ref())?;
+        let duty = duty(row.as_ref(), holder, self.settled, &*self.camp.clock, &self.camp.policy);
         match (duty, row) {
             (Duty::Leave, _) | (_, None) => return Ok(true),
             (Duty::Rest, Some(row)) if holder == Holder::Nobody => self.renew(&row).await?,
             (Duty::Rest, _) => {}
-            (Duty::Dispose(_), Some(row)) if orphaned => self.end_orphan(&row).await?,
-            (Duty::Dispose(why), Some(row)) => self.dispose(&row, why).await?,
+            (Duty::Dispose(why), Some(row)) => self.dispose(&row, holder, why).await?,
             (Duty::Settle, Some(row)) => self.settle(&row).await?,
         }
         Ok(false)
     }
 
-    /// Whether whoever is recorded as the holder lives. The lock is only tried where somebody is recorded, so that no
-    /// command meets it taken for no reason.
+    /// Whether somebody holds it. The lock is tried only where that may be a dead one's, so that no command meets it
+    /// taken for no reason.
     fn holder(&self, row: Option<&EnvironmentRow>) -> Result<Holder> {
-        if row.is_none_or(|row| row.holder.is_none()) {
+        let may_be_dead = |row: &EnvironmentRow| row.holder.is_some() || (row.purpose == Purpose::Run && !row.keep);
+        if !row.is_some_and(may_be_dead) {
             return Ok(Holder::Nobody);
         }
         let free = self.camp.locks.try_hold(self.environment)?.is_some();
-        Ok(if free { Holder::Dead } else { Holder::Alive })
+        Ok(if free { Holder::Nobody } else { Holder::Alive })
     }
 
-    async fn dispose(&mut self, row: &EnvironmentRow, why: &str) -> Result<()> {
-        // Somebody may have extended it since.
-        if why == LEASE_ENDED && !self.camp.expire(row).await? {
-            return Ok(());
-        }
+    async fn dispose(&mut self, row: &EnvironmentRow, holder: Holder, why: Why) -> Result<()> {
         self.log.say(&format!("disposing of {}: {why}", row.name));
-        let disposal = end(self.camp, row, VERB, Events::none()).await?;
-        if disposal.is_clean() {
-            return Ok(());
-        }
-        let left: Vec<String> = disposal
-            .left
-            .iter()
-            .map(|left| format!("{}: {}", left.object, left.why))
-            .collect();
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("something is left: {}", left.join("; ")),
-        ))
+        let disposal = match holder {
+            Holder::Nobody => match due::end_if_due(self.camp, self.environment, VERB, Events::none()).await? {
+                Outcome::Ended(_, disposal) => disposal,
+                Outcome::Spared | Outcome::Held => return Ok(()),
+            },
+            // It is told to yield, unless somebody has extended the lease since.
+            Holder::Alive if self.camp.expire(row).await? => down::end(self.camp, row, VERB, Events::none()).await?,
+            Holder::Alive => return Ok(()),
+        };
+        must_be_clean(&disposal)
     }
 
-    /// Ends an environment whose state folder is not there any more: nobody else knows of it, and nobody can hold it.
-    async fn end_orphan(&self, row: &EnvironmentRow) -> Result<()> {
+    /// Ends an environment whose state folder is not there any more, once its lease is over: nobody else knows of it, and
+    /// nobody can hold it. What cannot be ended, because it lay in that folder, is given up in the end.
+    async fn end_orphan(&self, row: Option<EnvironmentRow>) -> Result<bool> {
+        let Some(row) = row.filter(|row| row.disposed.is_none()) else {
+            return Ok(true);
+        };
+        let is_over = |grace| row.lease.over(grace, &*self.camp.clock);
+        if !is_over(self.camp.policy.grace) {
+            return Ok(false);
+        }
         let session = self
             .camp
             .take(&row.id, Box::new(Orphaned), VERB, Events::none())
             .await?;
-        let disposal = dispose(&session).await?;
-        if disposal.is_clean() {
-            return Ok(());
+        let disposed = down::dispose_of(session).await.and_then(|it| must_be_clean(&it));
+        match disposed {
+            Err(error) if !is_over(GIVE_UP) => Err(error),
+            Ok(()) | Err(_) => Ok(true),
         }
-        Err(Error::new(ErrorKind::Unavailable, "something is left"))
     }
 
     /// Tells machines that end by themselves of a longer lease, where whoever committed that has died before it could.
@@ -166,16 +171,18 @@ impl Keeper<'_> {
             return Ok(());
         }
         let rows = self.camp.journal.intents(self.environment).await?;
-        if due(&rows, ends).next().is_some() {
+        if due_for_renewal(&rows, ends).next().is_some() {
             let Some(held) = self.camp.locks.try_hold(self.environment)? else {
                 return Ok(());
             };
             let session = self.camp.take(self.environment, held, VERB, Events::none()).await?;
+            let secrets = Arc::clone(&session.secrets);
             let told = renew(&session, ends).await;
             session.release().await?;
-            if let Some(error) = told?.into_iter().find_map(|told| told.error) {
-                return Err(error);
-            }
+            let failed = told.map(|told| told.into_iter().find_map(|told| told.error));
+            secrets
+                .redactor()
+                .guard(failed.and_then(|failed| failed.map_or(Ok(()), Err)))?;
             self.log
                 .say(&format!("machines were told that the lease ends at {ends}"));
         }
@@ -183,86 +190,59 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Finds out what became of what a dead command had sent; what was made stays until the lease ends.
+    /// Finds out what became of what was on its way; what was made stays until the lease ends. Where that is not known
+    /// yet the tenure is not given back: the next look finds it as this one did.
     async fn settle(&mut self, row: &EnvironmentRow) -> Result<()> {
+        let rows = self.camp.journal.intents(self.environment).await?;
+        if row.holder.is_none() && !is_open(&rows) {
+            self.settled = Some(row.epoch);
+            return Ok(());
+        }
         let Some(held) = self.camp.locks.try_hold(self.environment)? else {
             return Ok(());
         };
-        let who = row.holder.as_ref().map_or_else(String::new, |holder| {
-            format!(" (`encamp {}`, process {})", holder.verb, holder.pid)
-        });
-        self.log.say(&format!("a command has died{who}; settling what it sent"));
+        // Its own name stands there where it could not settle before.
+        let died = row.holder.is_some();
+        if let Some(holder) = row.holder.as_ref().filter(|holder| holder.verb != VERB) {
+            self.log.say(&format!(
+                "a command has died (`encamp {}`, process {}); settling what it sent",
+                holder.verb, holder.pid
+            ));
+        }
         let session = self.camp.take(self.environment, held, VERB, Events::none()).await?;
-        let settled = settle_all(&session).await;
-        let rows = self.camp.journal.intents(self.environment).await?;
-        if settled.is_ok() && rows.iter().all(|row| row.state == IntentState::Gone) {
-            // Nothing came of it, so there is nothing to keep.
-            session.record(Op::Dispose(session.epoch.clone())).await?;
+        let settled = settle_open(&session, self.camp.policy.down).await?;
+        session.secrets.redactor().guard(settled)?;
+        let epoch = session.epoch.number;
+        if died && self.came_to_nothing(&session).await? {
             return Ok(());
         }
         session.release().await?;
-        settled
+        self.settled = Some(epoch);
+        Ok(())
+    }
+
+    /// An environment of which nothing was made is nothing to keep.
+    async fn came_to_nothing(&self, session: &Session) -> Result<bool> {
+        let rows = self.camp.journal.intents(self.environment).await?;
+        let nothing = rows.iter().all(|row| row.state == IntentState::Gone);
+        if nothing {
+            session.record(Op::Dispose(session.epoch.clone())).await?;
+        }
+        Ok(nothing)
     }
 }
 
-async fn settle_all(session: &Session) -> Result<()> {
-    let began = now();
-    let rows = session.camp.journal.intents(&session.row.id).await?;
-    for row in rows {
-        let (epoch, intent) = (session.epoch.clone(), row.reference());
-        match row.state {
-            // Nothing has been sent.
-            IntentState::Planned => {
-                let evidence = "never sent".into();
-                session
-                    .record(Op::Bury {
-                        epoch,
-                        intent,
-                        evidence,
-                    })
-                    .await?;
-            }
-            IntentState::Sent | IntentState::Unknown => {
-                session.record(Op::Lose { epoch, intent }).await?;
-                settle_one(session, row, began).await?;
-            }
-            IntentState::Seen | IntentState::Ready | IntentState::Dying | IntentState::Gone => {}
-        }
+fn must_be_clean(disposal: &Disposal) -> Result<()> {
+    if disposal.is_clean() {
+        return Ok(());
     }
-    Ok(())
-}
-
-async fn settle_one(session: &Session, mut row: IntentRow, began: tokio::time::Instant) -> Result<()> {
-    row.state = IntentState::Unknown;
-    let provider = session.camp.provider_of(&row).await?;
-    let mut pause = session.camp.policy.pause.0;
-    loop {
-        let (epoch, intent) = (session.epoch.clone(), row.reference());
-        match settle(session, &*provider, &row).await? {
-            Settled::Present(opened) => {
-                let (id, data) = (opened.id, opened.data);
-                return session
-                    .record(Op::See {
-                        epoch,
-                        intent,
-                        id,
-                        data,
-                    })
-                    .await;
-            }
-            Settled::Absent => {
-                let evidence = "a complete listing does not show it".into();
-                return session
-                    .record(Op::Bury {
-                        epoch,
-                        intent,
-                        evidence,
-                    })
-                    .await;
-            }
-            Settled::NotYet(error) if began.elapsed() + pause > session.camp.policy.down => return Err(error),
-            Settled::NotYet(_) => tokio::time::sleep(pause).await,
-        }
-        pause = (pause * 2).min(session.camp.policy.pause.1);
-    }
+    let left = disposal
+        .left
+        .iter()
+        .map(|left| format!("{}: {}", left.object, left.why));
+    let left: Vec<String> = left.collect();
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        format!("something is left: {}", left.join("; ")),
+    ))
 }

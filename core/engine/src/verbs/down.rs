@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::execute::dispose;
 use crate::journal::EnvironmentRow;
 use crate::report::Disposal;
+use crate::session::Session;
 
 /// Takes the environment of that name down; whoever holds it yields.
 pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result<Disposal> {
@@ -31,7 +32,11 @@ pub(crate) async fn down(camp: &Arc<Camp>, name: &str, events: Events) -> Result
 
 /// Takes one environment down under a verb's name.
 pub(crate) async fn end(camp: &Arc<Camp>, row: &EnvironmentRow, verb: &str, events: Events) -> Result<Disposal> {
-    let session = camp.take_over(row, verb, events).await?;
+    dispose_of(camp.take_over(row, verb, events).await?).await
+}
+
+/// Takes the environment of a session down.
+pub(crate) async fn dispose_of(session: Session) -> Result<Disposal> {
     let secrets = Arc::clone(&session.secrets);
     let redactor = secrets.redactor();
     let mut disposal = redactor.guard(dispose(&session).await)?;

@@ -101,7 +101,7 @@ pub(crate) async fn recover(camp: &Arc<Camp>) -> Result<Recovery> {
     let mut books = Books {
         least: Lease::of(REPRIEVE, &*camp.clock),
         environments: rows(camp).await?,
-        ended: BTreeMap::new(),
+        ends: BTreeMap::new(),
         standing: BTreeMap::new(),
     };
     for of in &listed {
@@ -111,8 +111,13 @@ pub(crate) async fn recover(camp: &Arc<Camp>) -> Result<Recovery> {
         }
     }
     let now = rows(camp).await?;
-    for id in books.standing.keys().filter(|id| !books.environments.contains_key(*id)) {
-        camp.keepers.replace(camp, id).await;
+    // Also of those that an earlier recovery recorded and then died.
+    for id in books
+        .standing
+        .keys()
+        .filter(|id| now.get(*id).is_some_and(|row| row.recovered))
+    {
+        camp.keepers.ensure(camp, id).await;
     }
     for (id, objects) in books.standing {
         // Forgotten meanwhile: there is nothing to say of it.
@@ -122,7 +127,7 @@ pub(crate) async fn recover(camp: &Arc<Camp>) -> Result<Recovery> {
             id: id.to_string(),
             is_new: !books.environments.contains_key(&id),
             ends: row.lease.ends,
-            ended: books.ended.get(&id).copied(),
+            ended: books.ends.get(&id).copied().filter(|ended| *ended <= camp.clock.now()),
             objects,
         });
     }
@@ -138,7 +143,8 @@ async fn rows(camp: &Camp) -> Result<BTreeMap<EnvId, EnvironmentRow>> {
 struct Books {
     least: Lease,
     environments: BTreeMap<EnvId, EnvironmentRow>,
-    ended: BTreeMap<EnvId, Time>,
+    /// The latest end on the labels of each that is new.
+    ends: BTreeMap<EnvId, Time>,
     standing: BTreeMap<EnvId, Vec<Standing>>,
 }
 
@@ -171,11 +177,11 @@ impl Books {
                     recovery.held.push(found.key.clone());
                     continue;
                 }
-                let ended = labelled_end(found).filter(|ended| *ended <= camp.clock.now());
                 if environment.is_none()
-                    && let Some(ended) = ended
+                    && let Some(ends) = labelled_end(found)
                 {
-                    self.ended.insert(id.clone(), ended);
+                    let latest = self.ends.entry(id.clone()).or_insert(ends);
+                    *latest = ends.max(*latest);
                 }
             }
             self.standing

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use encamp_core::{Error, ErrorKind, Result};
+use encamp_core::{Error, ErrorKind, Report, Result, Time};
 use encamp_file::spec::Environment;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -106,10 +106,11 @@ pub(crate) async fn run(
     let (worked, cut) = {
         let mut working = std::pin::pin!(work(&session, &spec, &stop, &results, &mut report));
         tokio::select! {
+            biased;
             worked = &mut working => (worked, None),
-            () = lease_ended(&session) => {
+            ended = lease_ended(&session) => {
                 stop.cancel();
-                (working.await, Some((overdue(&session, &spec), Outcome::Failed)))
+                (working.await, Some((overdue(&session, ended), Outcome::Failed)))
             }
             unwanted = session.unwanted() => {
                 stop.cancel();
@@ -181,22 +182,33 @@ async fn inspect(options: &RunOptions, report: &RunReport) {
     }
 }
 
-/// Completes when the lease has ended, which others may extend while it runs.
-async fn lease_ended(session: &Session) {
+/// Completes when the lease has ended, which others may extend while it runs; says when that was. From then on nobody can.
+async fn lease_ended(session: &Session) -> Time {
     let camp = &session.camp;
-    let mut lease = session.row.lease.clone();
-    while let Some(left) = lease.remaining(&*camp.clock) {
-        tokio::time::sleep(left).await;
+    let mut row = session.row.clone();
+    loop {
+        if let Some(left) = row.lease.remaining(&*camp.clock) {
+            tokio::time::sleep(left).await;
+        } else {
+            match camp.expire(&row).await {
+                Ok(true) => return row.lease.ends,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(error = %Report(&error), "the end of its lease cannot be recorded yet");
+                    tokio::time::sleep(camp.policy.watch).await;
+                }
+            }
+        }
         if let Ok(Some(now)) = camp.journal.environment(&session.row.id).await {
-            lease = now.lease;
+            row = now;
         }
     }
 }
 
-fn overdue(session: &Session, spec: &Environment) -> Error {
+fn overdue(session: &Session, ended: Time) -> Error {
     Error::new(
         ErrorKind::Cancelled,
-        format!("its lease of {:?} ended while it ran", spec.ttl),
+        format!("its lease ended at {ended}, while it ran"),
     )
     .of_environment(&session.row.name)
     .next_step("a longer `ttl` in the file, or `encamp extend` while it runs")
@@ -312,6 +324,10 @@ async fn finish(session: Session, keep: bool, options: &RunOptions, report: &mut
         }
     }
     let name = session.row.name.clone();
+    // From now on nobody extends it.
+    if let Err(error) = session.camp.commit(Op::WantGone(session.row.id.clone())).await {
+        report.errors.push(error);
+    }
     let disposed = tokio::select! {
         disposed = dispose(&session) => disposed,
         () = options.abort.cancelled() => Ok(aborted(&session).await),

@@ -4,30 +4,30 @@ use std::sync::Arc;
 
 use encamp_core::{Report, Result};
 
-use super::down::end;
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
+use crate::due::{self, Outcome};
 use crate::events::Events;
-use crate::journal::{EnvironmentRow, Purpose, Wanted};
 
 /// Disposes of what is due for a short while, and says what it had to leave.
 pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
     forget_secrets(camp).await?;
-    let due = due(camp).await?;
-    if due.is_empty() {
-        return Ok(());
-    }
+    let rows = camp.journal.environments().await?;
+    let due = rows
+        .iter()
+        .filter(|row| due::why(row, &*camp.clock, &camp.policy).is_some());
     let until = now() + camp.policy.tidy;
     let mut left = Vec::new();
-    for (row, why) in due {
-        if why == LEASE_ENDED && !camp.expire(&row).await? {
-            continue;
-        }
+    for row in due {
         let patience = until.saturating_duration_since(now());
-        let ended = tokio::time::timeout(patience, end(camp, &row, "tidy", Events::none())).await;
-        match ended {
-            Ok(Ok(disposal)) if disposal.is_clean() => events.note(format!("disposed of {}: {why}", row.name)).await,
-            _ => left.push(row.name),
+        let ending = due::end_if_due(camp, &row.id, "tidy", Events::none());
+        match tokio::time::timeout(patience, ending).await {
+            Ok(Ok(Outcome::Ended(why, disposal))) if disposal.is_clean() => {
+                events.note(format!("disposed of {}: {why}", row.name)).await;
+            }
+            // A run at work is its own command's, and what a keeper ends is the keeper's.
+            Ok(Ok(Outcome::Spared | Outcome::Held)) => {}
+            _ => left.push(row.name.clone()),
         }
     }
     if !left.is_empty() {
@@ -58,32 +58,4 @@ pub(crate) async fn forget_secrets(camp: &Camp) -> Result<()> {
         }
     }
     Ok(())
-}
-
-const LEASE_ENDED: &str = "its lease has ended";
-
-/// Environments that nobody holds and nobody wants, and why.
-async fn due(camp: &Camp) -> Result<Vec<(EnvironmentRow, &'static str)>> {
-    let mut due = Vec::new();
-    for row in camp
-        .journal
-        .environments()
-        .await?
-        .into_iter()
-        .filter(|row| row.disposed.is_none())
-    {
-        let why = if row.purpose == Purpose::Run && !row.keep {
-            "its process has died"
-        } else if row.lease.over(camp.policy.grace, &*camp.clock) {
-            LEASE_ENDED
-        } else if row.wanted == Wanted::Gone {
-            "its disposal was not finished"
-        } else {
-            continue;
-        };
-        if camp.locks.try_hold(&row.id)?.is_some() {
-            due.push((row, why));
-        }
-    }
-    Ok(due)
 }

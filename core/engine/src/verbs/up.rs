@@ -81,13 +81,8 @@ pub(crate) async fn prepare(camp: &Arc<Camp>, mut spec: Environment, events: Eve
     // Before anything is started: what is missing is said at once.
     let secrets = resolve(camp, &spec, &events).await?;
     tidy::tidy(camp, &events).await?;
-    let existing = find(camp, &spec).await?;
-    let new = existing.is_none();
-    let mut session = match existing {
-        Some(row) => camp.hold(&row, "up", events.clone()).await?,
-        None => camp.found(&spec, Purpose::Up, "up", events).await?,
-    }
-    .holding(secrets);
+    let (session, new) = take_or_found(camp, &spec, events).await?;
+    let mut session = session.holding(secrets);
     let rows = camp.journal.intents(&session.row.id).await?;
     let looked = match numbers::allot(&mut session, &mut spec).await {
         Ok(()) => observe(camp, &spec, rows, &session.events).await,
@@ -108,6 +103,18 @@ pub(crate) async fn prepare(camp: &Arc<Camp>, mut spec: Environment, events: Eve
         new,
         began,
     })
+}
+
+/// The environment of a description, and whether it is new. One whose disposal another process ends meanwhile, as a
+/// keeper does, is begun anew.
+async fn take_or_found(camp: &Arc<Camp>, spec: &Environment, events: Events) -> Result<(Session, bool)> {
+    if let Some(row) = find(camp, spec).await? {
+        match camp.hold(&row, "up", events.clone()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            held => return Ok((held?, false)),
+        }
+    }
+    Ok((camp.found(spec, Purpose::Up, "up", events).await?, true))
 }
 
 /// An environment that was only just recorded and in which nothing was planned leaves nothing behind.
@@ -199,7 +206,13 @@ impl Pending {
 
     /// When the lease will end.
     pub fn ends(&self) -> Time {
-        Lease::of(self.spec.ttl, &*self.session.camp.clock).ends
+        let ends = Lease::of(self.spec.ttl, &*self.session.camp.clock).ends;
+        // A lease is never shortened by bringing the same thing up again.
+        if self.new {
+            ends
+        } else {
+            ends.max(self.session.row.lease.ends)
+        }
     }
 
     /// Gives the environment back unchanged.

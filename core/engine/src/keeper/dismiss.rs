@@ -2,33 +2,19 @@
 
 use std::time::Duration;
 
-use encamp_core::{EnvId, Error, ErrorKind, Report, Result};
+use encamp_core::{Error, ErrorKind, Result};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::seat::Seat;
-use super::{Keepers, Survival};
-use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 
 /// How long a process that was killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(5);
 
-impl Keepers {
-    /// Sees to it that an environment which was recorded again has a keeper that reads that record. The one that sits
-    /// there has its own, in a file that has no name any more, and would end the environment by the lease that it says.
-    pub(crate) async fn replace(&self, camp: &Camp, environment: &EnvId) -> Survival {
-        if let Some(settings) = &self.0
-            && let Err(error) = dismiss(&Seat::of(&settings.state, environment)).await
-        {
-            tracing::warn!(%environment, error = %Report(&error), "its former keeper is still there");
-        }
-        self.ensure(camp, environment).await
-    }
-}
-
-/// Ends whoever sits there. A keeper may die at any point.
-async fn dismiss(seat: &Seat) -> Result<()> {
+/// Ends whoever sits there: it has its own record, in a file that has no name any more, and would end the environment by
+/// the lease that it says. A keeper may die at any point.
+pub(super) async fn dismiss(seat: &Seat) -> Result<()> {
     let Some(pid) = seat.keeper()? else { return Ok(()) };
     let failed = |e: rustix::io::Errno| {
         Error::new(

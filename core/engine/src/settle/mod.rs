@@ -1,5 +1,7 @@
 //! Finding out what became of a create whose answer was lost. Names no provider: the capability says how.
 
+mod open;
+
 use std::time::Duration;
 
 use encamp_core::{
@@ -10,6 +12,8 @@ use crate::identity::Verdict;
 use crate::journal::{IntentRow, IntentState, Op};
 use crate::secrets;
 use crate::session::{Change, Session};
+
+pub(crate) use open::{is_open, settle_open};
 
 /// What became of it.
 #[derive(Debug)]

@@ -1,0 +1,86 @@
+//! Environments that are to go although nobody types so: what a command tidies, a keeper waits for and `gc` sweeps.
+
+use std::fmt;
+use std::sync::Arc;
+
+use encamp_core::{EnvId, ErrorKind, Result};
+
+use crate::camp::Camp;
+use crate::clock::Clock;
+use crate::events::Events;
+use crate::journal::{Answer, EnvironmentRow, Op, Purpose, Wanted};
+use crate::policy::Policy;
+use crate::report::Disposal;
+use crate::verbs::down;
+
+/// Why an environment is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was for a run, and the run's command has died.
+    Abandoned,
+    /// Nobody wants it any longer than that.
+    LeaseEnded,
+    /// Somebody wanted it gone and did not finish.
+    Unfinished,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abandoned => "its command has died",
+            Self::LeaseEnded => "its lease has ended",
+            Self::Unfinished => "its disposal was not finished",
+        })
+    }
+}
+
+/// Why an environment that nobody holds is to go, if it is.
+pub(crate) fn why(row: &EnvironmentRow, clock: &dyn Clock, policy: &Policy) -> Option<Why> {
+    if row.disposed.is_some() {
+        None
+    } else if row.purpose == Purpose::Run && !row.keep {
+        Some(Why::Abandoned)
+    } else if row.lease.over(policy.grace, clock) {
+        Some(Why::LeaseEnded)
+    } else {
+        (row.wanted == Wanted::Gone).then_some(Why::Unfinished)
+    }
+}
+
+/// What came of an environment that may have been due.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is wanted, or gone by now.
+    Spared,
+    /// Somebody holds it.
+    Held,
+    /// It was due.
+    Ended(Why, Disposal),
+}
+
+/// Ends an environment that is due, by what its row says once nobody else can hold it: whoever held it a moment ago may
+/// have kept it.
+pub(crate) async fn end_if_due(camp: &Arc<Camp>, id: &EnvId, verb: &str, events: Events) -> Result<Outcome> {
+    let Some(held) = camp.locks.try_hold(id)? else {
+        return Ok(Outcome::Held);
+    };
+    let Some(row) = camp.journal.environment(id).await? else {
+        return Ok(Outcome::Spared);
+    };
+    let Some(why) = why(&row, &*camp.clock, &camp.policy) else {
+        return Ok(Outcome::Spared);
+    };
+    // The lease is extended by whoever likes, without the lock.
+    let is_unwanted = match why {
+        Why::LeaseEnded => camp.expire(&row).await?,
+        Why::Abandoned | Why::Unfinished => camp.commit(Op::WantGone(row.id.clone())).await? == Answer::Done,
+    };
+    if !is_unwanted {
+        return Ok(Outcome::Spared);
+    }
+    match camp.take(id, held, verb, events).await {
+        Ok(session) => Ok(Outcome::Ended(why, down::dispose_of(session).await?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Spared),
+        Err(error) => Err(error),
+    }
+}
