@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, ExitCode, Stdio};
 use std::time::Duration;
@@ -19,8 +20,8 @@ use crate::message::{Confinement, Life, Part, Run, Word, hear, say};
 use crate::place::{Place, read_json, remove_tree, write_json};
 use crate::process::{ProcessId, boot_id, descendants, is_childless, kill_all, pause};
 
-/// How often it looks whether its time was changed.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often it looks whether its time was changed, and whether its folder is still there.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long a lock may be held by somebody who only looks.
 const LOCK_LOOKS: u32 = 200;
@@ -48,6 +49,8 @@ pub(super) fn guard(folder: &Path) -> ExitCode {
 struct Guard {
     place: Place,
     record: Record,
+    /// The request's file, open, so that no other one can have its number.
+    request: File,
     /// Inherited by everything that is started; closed by the kernel with the last of them.
     _lock: File,
     first: Child,
@@ -72,6 +75,7 @@ impl Guard {
         }
         let record: Option<Record> = read_json(&place.machine()).map_err(failed("the request"))?;
         let record = record.ok_or_else(|| Word::Failed("there is no request".to_owned()))?;
+        let request = File::open(place.machine()).map_err(failed("the request"))?;
         let _ = std::fs::remove_file(place.stopping());
         if place.life().exists() {
             // As after a boot: what names processes of an earlier life names none of this one.
@@ -93,6 +97,7 @@ impl Guard {
         let mut guard = Self {
             place,
             record,
+            request,
             _lock: lock,
             first,
             to_first,
@@ -141,6 +146,10 @@ impl Guard {
         let mut gate = Some(io::stdin());
         let mut lease = Lease::default();
         let life = loop {
+            if self.is_removed() {
+                complain("the folder of the machine was removed");
+                break None;
+            }
             let rest = match lease.rest(&self.place) {
                 Some(Duration::ZERO) => break Some(Life::Expired),
                 Some(rest) => rest.min(LOOK),
@@ -170,6 +179,15 @@ impl Guard {
             complain(&format!("the end cannot be written down: {error}"));
         }
         self.clear();
+    }
+
+    /// Whether the machine is not in its place any more. It is its folder: without it nobody knows of the machine, and
+    /// nobody else ends it.
+    fn is_removed(&self) -> bool {
+        match std::fs::metadata(self.place.machine()) {
+            Ok(there) => self.request.metadata().is_ok_and(|own| own.ino() != there.ino()),
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     /// Written down first: what runs is known to run.
@@ -297,13 +315,10 @@ struct Lease {
 }
 
 impl Lease {
-    /// How long there is; none where there is no end.
+    /// How long there is; none where there is no end. What is known counts where it cannot be read any more.
     fn rest(&mut self, place: &Place) -> Option<Duration> {
         let expires: Option<Time> = read_json(&place.expires()).unwrap_or_default();
-        let Some(expires) = expires else {
-            self.known = None;
-            return None;
-        };
+        let expires = expires.or(self.known.map(|(known, _)| known))?;
         let since_boot = since_boot();
         let end = match self.known {
             Some((known, end)) if known == expires => end,

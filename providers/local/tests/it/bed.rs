@@ -316,6 +316,11 @@ pub(crate) fn processes_of(folder: &Path) -> [i32; 2] {
     ["shim", "first"].map(|who| i32::try_from(run[who]["pid"].as_i64().unwrap()).unwrap())
 }
 
+/// Whether a process is there, zombies left out.
+pub(crate) fn is_there(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 pub(crate) fn send(pid: i32, signal: Signal) {
     rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }

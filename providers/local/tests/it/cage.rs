@@ -9,7 +9,7 @@ use serde_json::json;
 
 use rustix::process::Signal;
 
-use crate::bed::{Bed, cages, fresh_word, processes_of, send, trial, until, with_word};
+use crate::bed::{Bed, cages, fresh_word, is_there, processes_of, send, trial, until, with_word};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -23,6 +23,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trials.push(trial(
             format!("cage::{cage}::a_killed_shim_leaves_nothing_behind"),
             move || shim(cage),
+        ));
+        trials.push(trial(
+            format!("cage::{cage}::a_machine_whose_folder_was_removed_ends"),
+            move || removed(cage),
         ));
     }
     trials.push(trial(
@@ -122,6 +126,25 @@ async fn shim(cage: &'static str) {
         .await;
     bed.destroy("web").await;
     ended(&word).await;
+}
+
+/// The machine is its folder: nobody can list it, or end it by a command, any more.
+async fn removed(cage: &'static str) {
+    let bed = Bed::with(json!({ "cage": cage })).await;
+    bed.raise("web", json!({})).await;
+    bed.raise("beside", json!({})).await;
+    let word = fresh_word();
+    run_away(&bed, &word).await;
+    let processes = processes_of(&bed.folder("web"));
+    // What an overlay keeps for itself, nobody but root may enter.
+    let _ = std::fs::remove_dir_all(bed.folder("web"));
+    let _ = std::fs::remove_file(bed.folder("web").join("machine.json"));
+    for pid in processes {
+        until("the end of what stood for it", || !is_there(pid)).await;
+    }
+    ended(&word).await;
+    assert_eq!(bed.phase("beside").await, Phase::Running);
+    bed.destroy("beside").await;
 }
 
 /// Both that could end it by descent are gone: only what everything inherited is left.

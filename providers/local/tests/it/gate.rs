@@ -6,7 +6,7 @@ use encamp_core::{ErrorKind, Phase};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::bed::{Bed, connect, processes_of, trial, until};
+use crate::bed::{Bed, connect, is_there, processes_of, trial, until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -27,10 +27,6 @@ fn traced() -> serde_json::Value {
 
 fn trace(bed: &Bed) -> String {
     std::fs::read_to_string(bed.folder("web").join("upper/srv/trace")).unwrap_or_default()
-}
-
-fn is_there(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 async fn gone() {

@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::a_machine_whose_shim_was_killed_starts_again", again),
         trial("life::its_time_ends_what_was_held_and_what_runs", expiry),
         trial("life::a_shorter_time_counts_within_seconds", shortened),
+        trial("life::a_time_that_cannot_be_read_any_more_counts", unread),
         trial("life::a_grace_before_destroy_is_kept", grace),
         trial("life::what_nobody_listens_to_goes_on", unheard),
         trial("life::what_is_left_behind_holds_no_output_open", left_behind),
@@ -87,6 +88,16 @@ async fn shortened() {
         .renew(&cx(), &ticket("web", Verb::Renew), renew)
         .await
         .unwrap();
+    bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
+    bed.destroy("web").await;
+}
+
+async fn unread() {
+    let bed = Bed::new().await;
+    let mut request = bed.request("web", json!({})).await;
+    request.expires = Some(in_seconds(4));
+    bed.raise_request(request).await;
+    std::fs::remove_file(bed.folder("web").join("expires.json")).unwrap();
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
     bed.destroy("web").await;
 }
