@@ -218,15 +218,21 @@ impl Groups {
     }
 }
 
-/// A process is moved by who may write to the group above both, and `cgroup.kill` came with Linux 5.14.
+/// A process is moved by who may write to the group above both, and `cgroup.kill` came with Linux 5.14. Below a group
+/// that has threaded ones, a group takes no processes.
 fn may_cage(folder: &Path) -> io::Result<()> {
     let probe = named(folder, &format!("probe-{}", fresh_name()?));
     rustix::fs::access(folder.join("cgroup.procs"), Access::WRITE_OK)?;
     fs::create_dir(&probe)?;
     let can = rustix::fs::access(probe.join("cgroup.kill"), Access::WRITE_OK)
         .and_then(|()| rustix::fs::access(probe.join("cgroup.procs"), Access::WRITE_OK));
+    let kind = fs::read_to_string(probe.join("cgroup.type"));
     fs::remove_dir(&probe)?;
-    Ok(can?)
+    can?;
+    match kind?.trim() {
+        "domain" => Ok(()),
+        other => Err(io::Error::other(format!("a group in it is `{other}`"))),
+    }
 }
 
 fn limiting(limit: Limit, mounts: &str, own: &str, unified: Option<&Path>) -> Option<Base> {
@@ -241,13 +247,21 @@ fn limiting(limit: Limit, mounts: &str, own: &str, unified: Option<&Path>) -> Op
         let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
         text.split_whitespace().any(|word| word == controller)
     };
-    // A group with processes of its own may not hand controllers on; then this fails, and there is no such limit.
-    let handed_on = || fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")).is_ok();
+    let handed_on =
+        || may_hand_on(&folder) && fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")).is_ok();
     let can = has("cgroup.subtree_control") || has("cgroup.controllers") && handed_on();
     can.then_some(Base {
         folder,
         version: Version::Two,
     })
+}
+
+/// Only a group without processes of its own, or the root of all, may hand controllers on. The kernel refuses some to the
+/// others, and takes threaded ones, after which no group in it takes processes any more.
+fn may_hand_on(folder: &Path) -> bool {
+    // Only the root has no type.
+    let is_root = matches!(fs::exists(folder.join("cgroup.type")), Ok(false));
+    is_root || fs::read_to_string(folder.join("cgroup.procs")).is_ok_and(|processes| processes.trim().is_empty())
 }
 
 /// The folder of this process's own group: of version 2, or of the version 1 hierarchy of a controller.
@@ -299,6 +313,58 @@ mod tests {
         assert_eq!(of(Some("memory")).unwrap(), "/sys/fs/cgroup/memory/user/7");
         assert_eq!(of(Some("cpu")).unwrap(), "/sys/fs/cgroup/cpu,cpuacct");
         assert_eq!(of(Some("pids")), None);
+    }
+
+    /// A folder that looks like a group of version 2 with all controllers.
+    fn group(kind: Option<&str>, processes: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("cgroup.type", kind),
+            ("cgroup.procs", Some(processes)),
+            ("cgroup.controllers", Some("cpu memory pids")),
+            ("cgroup.subtree_control", Some("")),
+        ];
+        for (name, text) in files.into_iter().filter_map(|(name, text)| Some((name, text?))) {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn controllers_are_handed_on_only_where_nothing_breaks_by_it() {
+        for (kind, processes, may) in [
+            (Some("domain"), "7\n", false),
+            (Some("domain"), "", true),
+            (None, "7\n", true),
+        ] {
+            let group = group(kind, processes);
+            for limit in Limit::ALL {
+                let base = limiting(limit, "", "", Some(group.path()));
+                assert_eq!(base.is_some(), may, "{limit:?} of {kind:?} with {processes:?}");
+            }
+            let handed_on = fs::read_to_string(group.path().join("cgroup.subtree_control")).unwrap();
+            assert_eq!(!handed_on.is_empty(), may, "{kind:?} with {processes:?}: {handed_on}");
+        }
+    }
+
+    #[test]
+    fn a_group_whose_children_take_no_processes_is_no_cage() {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        // As an ordinary user nobody hands one out.
+        let Some(base) = place(&mounts, &own, None).filter(|base| may_cage(base).is_ok()) else {
+            return;
+        };
+        let group = named(&base, &format!("test-{}", fresh_name().unwrap()));
+        fs::create_dir(&group).unwrap();
+        let before = may_cage(&group);
+        let threaded = group.join("threaded");
+        fs::create_dir(&threaded).unwrap();
+        let made = fs::write(threaded.join("cgroup.type"), "threaded");
+        let after = may_cage(&group);
+        remove(&group).unwrap();
+        assert!(before.is_ok() && made.is_ok(), "{before:?} {made:?}");
+        assert!(after.unwrap_err().to_string().contains("domain invalid"));
     }
 
     #[test]

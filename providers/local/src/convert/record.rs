@@ -82,7 +82,9 @@ pub(crate) fn refuse_limits(table: &Table, plan: &Plan) -> Result<()> {
         ErrorKind::Unsupported,
         format!("`{key}` cannot be limited here: this user has no control group for it"),
     )
-    .next_step("drop the limit, run as root, or let systemd delegate the controller to this user"))
+    .next_step(
+        "drop the limit, or run as root where control groups of version 1 are mounted, or in the root of those of version 2",
+    ))
 }
 
 /// The hash of a request. Keys that a later version adds and that are empty do not count.

@@ -6,14 +6,48 @@ use encamp_core::{ErrorKind, Exit, Needs, Resolve};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::bed::{Bed, cx, trial};
+use crate::bed::{Bed, cx, is_root, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
+    if !can_limit() {
+        return vec![trial("limits::what_nobody_can_hold_is_refused", refused)];
+    }
     vec![
         trial("limits::memory_and_processes_have_an_end", held),
         trial("limits::needs_become_limits", needs),
         trial("limits::groups_go_with_their_machine", gone),
     ]
+}
+
+/// The controllers of version 1 that are mounted here.
+fn of_version_one(controller: &str) -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    own.lines().any(|line| {
+        line.split(':')
+            .nth(1)
+            .is_some_and(|these| these.split(',').any(|one| one == controller))
+    })
+}
+
+/// Root may limit what version 1 controls, and everything from the root of version 2.
+fn can_limit() -> bool {
+    let from_root = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok()
+        && !Path::new("/sys/fs/cgroup/cgroup.type").exists()
+        && std::fs::read_to_string("/proc/self/cgroup").unwrap().contains("0::/\n");
+    is_root() && (from_root || ["memory", "cpu", "pids"].into_iter().all(of_version_one))
+}
+
+async fn refused() {
+    let bed = Bed::new().await;
+    for (key, table) in [
+        ("memory", json!({ "memory": "256MiB" })),
+        ("cpus", json!({ "cpus": 0.5 })),
+        ("pids", json!({ "pids": 100 })),
+    ] {
+        let error = bed.provider.resolve(&cx(), Resolve::new(table)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains(key), "{error:?}");
+    }
 }
 
 async fn held() {
@@ -82,7 +116,9 @@ async fn gone() {
     let bed = Bed::new().await;
     let own = |groups: Vec<String>| groups.into_iter().filter(|group| group.contains("-mine-")).count();
     bed.raise("mine", json!({ "pids": 100 })).await;
-    assert_eq!(own(groups()), 2);
+    // Of version 2 it is the one in which its processes are.
+    let count = if of_version_one("pids") { 2 } else { 1 };
+    assert_eq!(own(groups()), count);
     bed.stop("mine", std::time::Duration::ZERO).await;
     assert_eq!(own(groups()), 0);
     bed.start("mine").await.unwrap();

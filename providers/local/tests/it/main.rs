@@ -29,8 +29,8 @@ fn main() -> ExitCode {
         .flatten()
         .collect();
     trials.extend(cage::trials());
+    trials.extend(limits::trials());
     if bed::is_root() {
-        trials.extend(limits::trials());
         trials.extend(user::trials());
     }
     libtest_mimic::run(&arguments, trials).exit_code()
