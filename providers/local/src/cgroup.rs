@@ -200,20 +200,19 @@ impl Groups {
     pub(crate) fn of_this_host() -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let unified = place(&mounts, &own, None);
-        let mut limits = Vec::new();
-        for limit in Limit::ALL {
-            if let Some(base) = limiting(limit, &mounts, &own, unified.as_deref()) {
-                limits.push((limit, base));
-            }
-        }
-        let cage = match unified {
+        let cage = match place(&mounts, &own, None) {
             None => Err("no control groups of version 2 are mounted".to_owned()),
             Some(folder) => match may_cage(&folder) {
                 Ok(()) => Ok(folder),
                 Err(error) => Err(format!("{} is not this user's to use: {error}", folder.display())),
             },
         };
+        // A group that cannot cage limits nothing either.
+        let unified = cage.as_deref().ok();
+        let limits = Limit::ALL
+            .into_iter()
+            .filter_map(|limit| Some((limit, limiting(limit, &mounts, &own, unified)?)))
+            .collect();
         Self { cage, limits }
     }
 }
