@@ -115,14 +115,14 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
     family.into_iter().filter_map(known).collect()
 }
 
-/// Tells of each process that carries a machine's cookie, or has its lock open, as soon as it is seen: some do not live
-/// long. Only what this user may look into is seen.
+/// Tells of each process that carries a machine's cookie, or has inherited its lock, as soon as it is seen: some do not
+/// live long. Only what this user may look into is seen.
 pub(crate) fn marked(tag: &str, lock: &Path, found: &mut dyn FnMut(ProcessId)) {
     let cookie = format!("{COOKIE}={tag}");
     let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     for (pid, stat) in all() {
-        if pid != own && (carries(pid, cookie.as_bytes()) || holds(pid, lock)) {
+        if pid != own && (carries(pid, cookie.as_bytes()) || inherited(pid, lock)) {
             found(ProcessId { pid, began: stat.began });
         }
     }
@@ -133,12 +133,22 @@ fn carries(pid: i32, cookie: &[u8]) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable == cookie)
 }
 
-fn holds(pid: i32, file: Option<(u64, u64)>) -> bool {
+/// Whether a process has a file open that another one has locked and handed on. Who only looks, or has locked it
+/// itself, is another encamp, or the shim, which is known by its number.
+fn inherited(pid: i32, file: Option<(u64, u64)>) -> bool {
     let Some(file) = file else { return false };
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors
-        .filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
-        .any(|seen| (seen.dev(), seen.ino()) == file)
+        .filter(|one| fs::metadata(one.path()).is_ok_and(|seen| (seen.dev(), seen.ino()) == file))
+        .filter_map(|one| fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", one.file_name().to_str()?)).ok())
+        .any(|info| info.lines().filter_map(locker).any(|locker| locker != pid))
+}
+
+/// Who holds the exclusive lock of a line as `lock:\t1: FLOCK  ADVISORY  WRITE 4711 08:02:17 0 EOF`.
+fn locker(line: &str) -> Option<i32> {
+    let mut words = line.strip_prefix("lock:")?.split_whitespace().skip(1);
+    let is_ours = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
+    is_ours.then(|| words.next()?.parse().ok()).flatten()
 }
 
 /// Kills what `find` tells of until it tells of nothing any more, and `gone` says so too: a list of processes is no
@@ -244,6 +254,51 @@ mod tests {
             ..own
         };
         assert!(!other.lives());
+    }
+
+    /// A child that sleeps, with what a shell does before.
+    fn sleeper(before: &str) -> std::process::Child {
+        let script = format!("{before} exec sleep 60");
+        std::process::Command::new("sh").args(["-c", &script]).spawn().unwrap()
+    }
+
+    #[test]
+    fn who_looks_at_a_lock_or_takes_it_is_none_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = crate::place::Place::new(folder.path());
+        let lock = place.lock();
+        let tells = |child: &std::process::Child| {
+            let mut all = Vec::new();
+            marked("nothing", &lock, &mut |one| all.push(one.pid));
+            all.contains(&i32::try_from(child.id()).unwrap())
+        };
+        let held = place.take().unwrap().unwrap();
+        let mut looker = sleeper(&format!("exec 3< '{}';", lock.display()));
+        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
+        let mut heir = sleeper("");
+        crate::process::pause(std::time::Duration::from_millis(300));
+        assert!(!tells(&looker) && tells(&heir));
+        for child in [&mut looker, &mut heir] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        drop(held);
+        // Another process that has it itself.
+        let mut taker = std::process::Command::new("flock")
+            .args(["--no-fork"])
+            .arg(&lock)
+            .args(["sleep", "60"])
+            .spawn()
+            .unwrap();
+        for _ in 0..200 {
+            if place.is_held().unwrap() {
+                break;
+            }
+            pause(std::time::Duration::from_millis(10));
+        }
+        assert!(place.is_held().unwrap() && !tells(&taker));
+        taker.kill().unwrap();
+        taker.wait().unwrap();
     }
 
     #[test]
