@@ -78,8 +78,8 @@ impl Provider for Local {
         self.host.destroy(cx, &a).await
     }
 
-    async fn exec(&self, _: &Cx, a: Exec) -> Result<Process> {
-        self.host.exec(a).await
+    async fn exec(&self, cx: &Cx, a: Exec) -> Result<Process> {
+        self.host.exec(cx, a).await
     }
 
     async fn copy_in(&self, cx: &Cx, a: CopyIn, tar: BoxRead) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use encamp_core::{Control, Error, ErrorKind, Exec, Exit, Phase, Process, Result, Retry, Signal, Size};
+use encamp_core::{Control, Cx, Error, ErrorKind, Exec, Exit, Phase, Process, Result, Retry, Signal, Size};
 use tokio::sync::{mpsc, watch};
 
 use super::Host;
@@ -12,7 +12,7 @@ use super::host::Sandbox;
 use super::streams::{Ends, Streams, Terminal};
 use super::talk::Talk;
 use crate::convert::default_folder;
-use crate::error::not_running;
+use crate::error::{not_running, unknown};
 use crate::message::{Answer, Ask, Command, Order, Part};
 
 /// Signals that wait to be passed on, at most.
@@ -27,7 +27,7 @@ pub(super) struct Started {
 
 impl Host {
     /// Runs a command.
-    pub(crate) async fn exec(self: &Arc<Self>, request: Exec) -> Result<Process> {
+    pub(crate) async fn exec(self: &Arc<Self>, cx: &Cx, request: Exec) -> Result<Process> {
         if request.argv.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "there is no command to run"));
         }
@@ -55,7 +55,7 @@ impl Host {
             user: request.user.or_else(|| sandbox.record.table.user.clone()),
             tty: request.tty.is_some(),
         });
-        let Started { ends, exit, orders } = self.begin(&sandbox, streams, part, env).await?;
+        let Started { ends, exit, orders } = self.begin(cx, &sandbox, streams, part, env).await?;
         Ok(Process {
             stdin: ends.stdin,
             stdout: ends.stdout,
@@ -71,6 +71,7 @@ impl Host {
     /// Starts something in a machine whose first process is there.
     pub(super) async fn begin(
         &self,
+        cx: &Cx,
         sandbox: &Sandbox,
         streams: Streams,
         part: Part,
@@ -78,7 +79,10 @@ impl Host {
     ) -> Result<Started> {
         let mut talk = sandbox.talk(&streams.handed_over())?;
         talk.say(&Ask::Spawn { part, env }).await?;
-        match talk.hear().await? {
+        let Ok(answer) = tokio::time::timeout(cx.remaining(), talk.hear()).await else {
+            return Err(unknown("the machine did not answer in time").of_machine(sandbox.name()));
+        };
+        match answer? {
             Some(Answer::Spawned) => {}
             Some(Answer::Failed(text)) => {
                 let error = Error::new(

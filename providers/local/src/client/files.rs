@@ -22,11 +22,11 @@ const COMPLAINT: u64 = 4096;
 
 impl Host {
     /// Unpacks a tar stream into a folder, which is made with its parents where it is missing.
-    pub(crate) async fn copy_in(&self, _: &Cx, request: &CopyIn, mut tar: BoxRead) -> Result<()> {
+    pub(crate) async fn copy_in(&self, cx: &Cx, request: &CopyIn, mut tar: BoxRead) -> Result<()> {
         let sandbox = self.enterable(&request.target).await?;
         let folder = Self::path(&sandbox, &request.folder)?;
         let part = Part::Unpack { folder: folder.clone() };
-        let Started { ends, mut exit, .. } = self.carry(&sandbox, part, true).await?;
+        let Started { ends, mut exit, .. } = self.carry(cx, &sandbox, part, true).await?;
         let feeding = async {
             let Some(mut stdin) = ends.stdin else { return Ok(0) };
             let fed = tokio::io::copy(&mut tar, &mut stdin).await;
@@ -48,11 +48,11 @@ impl Host {
     }
 
     /// Packs a path as a tar stream.
-    pub(crate) async fn copy_out(&self, _: &Cx, request: &CopyOut) -> Result<BoxRead> {
+    pub(crate) async fn copy_out(&self, cx: &Cx, request: &CopyOut) -> Result<BoxRead> {
         let sandbox = self.enterable(&request.target).await?;
         let path = Self::path(&sandbox, &request.path)?;
         let part = Part::Pack { path: path.clone() };
-        let Started { mut ends, mut exit, .. } = self.carry(&sandbox, part, false).await?;
+        let Started { mut ends, mut exit, .. } = self.carry(cx, &sandbox, part, false).await?;
         // An archive is never empty: nothing at all means that it could not be made.
         let mut begin = vec![0; 8192];
         let read = ends.stdout.read(&mut begin).await.unwrap_or_default();
@@ -86,9 +86,9 @@ impl Host {
         Ok(sandbox)
     }
 
-    async fn carry(&self, sandbox: &Sandbox, part: Part, stdin: bool) -> Result<Started> {
+    async fn carry(&self, cx: &Cx, sandbox: &Sandbox, part: Part, stdin: bool) -> Result<Started> {
         let streams = Streams::pipes(stdin).map_err(no_streams)?;
-        self.begin(sandbox, streams, part, BTreeMap::new()).await
+        self.begin(cx, sandbox, streams, part, BTreeMap::new()).await
     }
 
     /// The path as it is inside. Where a machine has no files of its own, this host's are out of bounds.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use encamp_core::Exit;
@@ -68,7 +68,7 @@ pub(super) fn first(folder: &Path) -> ExitCode {
     };
     let machine = Arc::new(machine);
     let heard = Arc::clone(&machine);
-    std::thread::spawn(move || {
+    let listening = thread::Builder::new().spawn(move || {
         while let Ok(Some(word)) = hear(&mut guard) {
             if let Word::Go = word {
                 heard.go();
@@ -78,7 +78,11 @@ pub(super) fn first(folder: &Path) -> ExitCode {
         heard.end(None);
     });
     let served = Arc::clone(&machine);
-    std::thread::spawn(move || server::serve(&served, &socket));
+    let serving = || thread::Builder::new().spawn(move || server::serve(&served, &socket));
+    if let Err(error) = listening.and_then(|_| serving()) {
+        let _ = say(io::stdout(), &Word::Failed(format!("a thread: {error}")));
+        return ExitCode::FAILURE;
+    }
     if say(io::stdout(), &Word::Ready).is_err() {
         return ExitCode::FAILURE;
     }
@@ -189,14 +193,14 @@ impl Machine {
         let begun = self.reaper.start(&mut command)?;
         // The writing ends are the command's alone.
         drop(command);
-        let words = [self.log.keep(out), self.log.keep(err)];
+        let words = [self.log.keep(out)?, self.log.keep(err)?];
         let machine = Arc::clone(self);
-        std::thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let exit = begun.ends.recv();
             drop(memory);
             hear_out(&words);
             machine.end(exit.ok());
-        });
+        })?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use encamp_core::Time;
 
@@ -23,9 +23,9 @@ impl Log {
     }
 
     /// Keeps everything that comes out of a stream, until its end.
-    pub(super) fn keep(&self, mut stream: impl Read + Send + 'static) -> JoinHandle<()> {
+    pub(super) fn keep(&self, mut stream: impl Read + Send + 'static) -> std::io::Result<JoinHandle<()>> {
         let log = self.clone();
-        std::thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let mut buffer = vec![0; 16 << 10];
             while let Ok(read @ 1..) = stream.read(&mut buffer) {
                 let frame = frame(now(), buffer.get(..read).unwrap_or_default());

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
@@ -19,25 +20,52 @@ use super::first::Machine;
 use super::{complain, start};
 use crate::convert::base;
 use crate::message::{Answer, Ask, Order, Part, hear, say};
-use crate::process::{ProcessId, of_session, signal_of};
+use crate::process::{ProcessId, of_session, pause, signal_of};
 
 /// Descriptors that come along with a request, at most: three streams, and the other ends of two.
 pub(crate) const DESCRIPTORS: usize = 5;
 
+/// How long the server rests where it cannot take a connection: it has too many files open, or there are too many.
+const REST: Duration = Duration::from_millis(100);
+
+/// How long who asked may take to ask, where the others have to wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Answers everybody, each on a thread of its own.
 pub(super) fn serve(machine: &Arc<Machine>, socket: &UnixListener) {
     for connection in socket.incoming() {
-        let Ok(connection) = connection else { return };
-        let machine = Arc::clone(machine);
-        std::thread::spawn(move || {
-            if let Err(error) = answer(&machine, &connection) {
-                complain(&format!("a request broke off: {error}"));
+        match connection {
+            Ok(connection) => attend(machine, connection),
+            Err(error) => {
+                complain(&format!("nobody can be answered: {error}"));
+                pause(REST);
             }
-        });
+        }
     }
 }
 
-fn answer(machine: &Arc<Machine>, connection: &UnixStream) -> io::Result<()> {
+fn attend(machine: &Arc<Machine>, connection: UnixStream) {
+    let connection = Arc::new(connection);
+    let (theirs, inner) = (Arc::clone(&connection), Arc::clone(machine));
+    let told = |answered: io::Result<()>| {
+        if let Err(error) = answered {
+            complain(&format!("a request broke off: {error}"));
+        }
+    };
+    let begun = thread::Builder::new().spawn(move || told(answer(&inner, &theirs, None)));
+    // A limit of processes counts threads too. What ends the machine must go on.
+    if let Err(error) = begun {
+        let patience = [
+            connection.set_read_timeout(Some(PATIENCE)),
+            connection.set_write_timeout(Some(PATIENCE)),
+        ];
+        let patience: io::Result<()> = patience.into_iter().collect();
+        told(patience.and_then(|()| answer(machine, &connection, Some(&error))));
+    }
+}
+
+/// Answers one. Where there is no thread for it, nothing is started.
+fn answer(machine: &Arc<Machine>, connection: &UnixStream, no_thread: Option<&io::Error>) -> io::Result<()> {
     let descriptors = receive(connection)?;
     let mut orders = BufReader::new(connection.try_clone()?);
     let Some(ask) = hear::<Ask>(&mut orders)? else {
@@ -57,7 +85,10 @@ fn answer(machine: &Arc<Machine>, connection: &UnixStream) -> io::Result<()> {
             part: Part::Command(_), ..
         } if !machine.is_going() => say(connection, &Answer::NotRunning),
         Ask::Spawn { .. } if machine.is_ending() => say(connection, &Answer::NotRunning),
-        Ask::Spawn { part, env } => spawn(machine, connection, orders, descriptors, &part, env),
+        Ask::Spawn { part, env } => match no_thread {
+            Some(error) => say(connection, &Answer::Failed(error.to_string())),
+            None => spawn(machine, connection, orders, descriptors, &part, env),
+        },
     }
 }
 
@@ -103,12 +134,11 @@ fn spawn(
         Ok(started) => started,
         Err(error) => return say(connection, &Answer::Failed(error.to_string())),
     };
-    say(connection, &Answer::Spawned)?;
     // Nothing can have its number before its end was told.
     let leader = ProcessId::of(begun.pid);
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
-    std::thread::spawn(move || {
+    let listening = thread::Builder::new().spawn(move || {
         while let Ok(Some(Order::Signal(name))) = hear(&mut orders) {
             if let (Some(signal), Some(leader)) = (signal_of(&name), leader) {
                 pass_on(leader, signal);
@@ -116,11 +146,18 @@ fn spawn(
         }
         // Whoever asked is gone. What it says from now on is for nobody, and must not end it.
         if !seen.load(Ordering::Acquire) {
-            for other in others {
-                std::thread::spawn(move || drain(&other));
-            }
+            drain(others);
         }
     });
+    if let Err(error) = listening {
+        // Nobody could signal it.
+        if let Some(leader) = leader {
+            leader.signal(Signal::KILL);
+        }
+        let _ = begun.ends.recv();
+        return say(connection, &Answer::Failed(error.to_string()));
+    }
+    say(connection, &Answer::Spawned)?;
     let exit = begun.ends.recv();
     drop(memory);
     over.store(true, Ordering::Release);
@@ -130,15 +167,16 @@ fn spawn(
     Ok(())
 }
 
-/// Reads to the end. The other holder of this end had made it such that reading does not wait.
-fn drain(end: &OwnedFd) {
+/// Reads all of them to their ends. Their other holder had made them such that reading does not wait.
+fn drain(mut ends: Vec<OwnedFd>) {
     let mut buffer = [0; 4096];
-    loop {
-        let _ = rustix::event::poll(&mut [PollFd::new(end, PollFlags::IN)], None);
-        match rustix::io::read(end, &mut buffer[..]) {
-            Ok(1..) | Err(Errno::AGAIN | Errno::INTR) => {}
-            Ok(0) | Err(_) => return,
-        }
+    while !ends.is_empty() {
+        let mut looked_at: Vec<_> = ends.iter().map(|end| PollFd::new(end, PollFlags::IN)).collect();
+        let _ = rustix::event::poll(&mut looked_at, None);
+        ends.retain(|end| {
+            let read = rustix::io::read(end, &mut buffer[..]);
+            matches!(read, Ok(1..) | Err(Errno::AGAIN | Errno::INTR))
+        });
     }
 }
 

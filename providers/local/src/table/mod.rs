@@ -26,7 +26,7 @@ pub struct Table {
     /// The most processor time, in cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// The most processes.
+    /// The most processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
     /// How long its command has to end before it is destroyed; without it, it is killed at once.
@@ -119,8 +119,8 @@ fn beyond_types(table: &Table) -> Vec<Problem> {
     if table.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
         problems.push(Problem::new("/cpus", "it must be more than 0"));
     }
-    if table.pids == Some(0) {
-        problems.push(Problem::new("/pids", "it must be at least 1"));
+    if table.pids.is_some_and(|pids| pids < LEAST_PIDS) {
+        problems.push(Problem::new("/pids", format!("it must be at least {LEAST_PIDS}")));
     }
     if table.memory.is_some_and(|memory| memory.0 < LEAST_MEMORY) {
         let text = format!("it must be at least {}", ByteSize(LEAST_MEMORY));
@@ -139,6 +139,8 @@ fn beyond_types(table: &Table) -> Vec<Problem> {
 
 /// The shim counts too, and needs some.
 const LEAST_MEMORY: u64 = 32 << 20;
+/// The first process counts too, with a thread for each that it listens to.
+const LEAST_PIDS: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -166,9 +168,10 @@ mod tests {
             ["/image", "/memory"]
         );
         assert_eq!(
-            pointers(json!({ "memory": "1MiB", "cpus": 0.0, "pids": 0 })),
+            pointers(json!({ "memory": "1MiB", "cpus": 0.0, "pids": 15 })),
             ["/cpus", "/pids", "/memory"]
         );
+        assert!(pointers(json!({ "pids": 16 })).is_empty());
         assert_eq!(pointers(json!({ "user": late_marker("x") })), ["/user"]);
         assert!(pointers(json!({ "command": ["a", late_marker("x")] })).is_empty());
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use encamp_core::{Exec, Exit, Phase, Renew, Size, Time, Verb};
+use encamp_core::{Cx, Exec, Exit, Phase, Renew, Retry, Size, Time, Verb};
 use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::bed::{Bed, cx, fresh_word, processes_of, send, ticket, trial, until, with_word};
 
@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::a_time_that_cannot_be_read_any_more_counts", unread),
         trial("life::a_grace_before_destroy_is_kept", grace),
         trial("life::what_nobody_listens_to_goes_on", unheard),
+        trial("life::a_connection_that_cannot_be_taken_is_taken_later", crowded),
         trial("life::what_is_left_behind_holds_no_output_open", left_behind),
         trial("life::a_terminal_leads_its_session", terminal),
         trial("life::an_end_by_signal_is_seen_as_one", signal),
@@ -152,6 +153,39 @@ async fn until_done(bed: &Bed, path: &str) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{path} did not come");
+}
+
+async fn crowded() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    let [_, first] = processes_of(&bed.folder("web"));
+    let usual = rustix::process::getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..usual
+    };
+    let allow = |limit: Rlimit| rustix::process::prlimit(Pid::from_raw(first), Resource::Nofile, limit).unwrap();
+    allow(none);
+    // It was waiting for this one already.
+    let broken_off = bed.provider.exec(&cx(), bed.script("web", "echo here")).await;
+    assert!(broken_off.is_err());
+    let soon = Cx::within(Duration::from_millis(300));
+    let unanswered = bed.provider.exec(&soon, bed.script("web", "echo here"));
+    let unanswered = tokio::time::timeout(Duration::from_secs(20), unanswered).await;
+    assert_eq!(
+        unanswered.expect("it waits for ever").err().unwrap().retryable(),
+        Retry::Unknown
+    );
+    let context = cx();
+    let mut asked = bed.provider.exec(&context, bed.script("web", "echo here"));
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut asked).await;
+    assert!(early.is_err(), "it was answered with no file more");
+    allow(usual);
+    let mut process = asked.await.unwrap();
+    let mut said = String::new();
+    process.stdout.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "here\n");
+    bed.destroy("web").await;
 }
 
 async fn left_behind() {

@@ -1,8 +1,9 @@
 //! Limits, which control groups hold.
 
 use std::path::Path;
+use std::time::Duration;
 
-use encamp_core::{ErrorKind, Exit, Needs, Resolve};
+use encamp_core::{Cx, ErrorKind, Exit, Needs, Phase, Resolve};
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -14,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     vec![
         trial("limits::memory_and_processes_have_an_end", held),
+        trial("limits::a_full_machine_says_so_and_goes_on", full),
         trial("limits::needs_become_limits", needs),
         trial("limits::groups_go_with_their_machine", gone),
     ]
@@ -65,7 +67,39 @@ async fn held() {
         )
         .await;
     assert!(!said.out.contains("all"), "60 processes were started: {said:?}");
+    // What it left is still there.
+    assert_eq!(bed.run("small", "echo here").await.out, "here\n");
     bed.destroy("small").await;
+}
+
+/// Nothing can be started in it, threads of its first process neither.
+async fn full() {
+    let bed = Bed::new().await;
+    let table = json!({ "pids": 24, "command": "trap 'echo asked; exit 7' TERM; while :; do :; done" });
+    bed.raise("full", table).await;
+    let allow = |pids: &str| {
+        let limited = groups().into_iter().map(|group| Path::new(&group).join("pids.max"));
+        let mine = limited.filter(|file| file.to_string_lossy().contains("-full-") && file.exists());
+        assert!(mine.map(|file| std::fs::write(file, pids).unwrap()).count() > 0);
+    };
+    assert_eq!(bed.run("full", "echo here").await.out, "here\n");
+    allow("1");
+    let soon = Cx::within(Duration::from_secs(10));
+    for _ in 0..2 {
+        let started = bed.provider.exec(&soon, bed.script("full", "echo here"));
+        let Err(error) = started.await else {
+            panic!("it was started")
+        };
+        assert!(error.message().contains("nothing more can be started"), "{error:?}");
+    }
+    allow("24");
+    assert_eq!(bed.run("full", "echo here").await.out, "here\n");
+    allow("1");
+    // It still hears that it is to end.
+    bed.stop("full", Duration::from_secs(10)).await;
+    assert_eq!(bed.phase("full").await, Phase::Stopped);
+    assert_eq!(bed.said("full").await, "asked\n");
+    bed.destroy("full").await;
 }
 
 async fn needs() {
@@ -119,7 +153,7 @@ async fn gone() {
     // Of version 2 it is the one in which its processes are.
     let count = if of_version_one("pids") { 2 } else { 1 };
     assert_eq!(own(groups()), count);
-    bed.stop("mine", std::time::Duration::ZERO).await;
+    bed.stop("mine", Duration::ZERO).await;
     assert_eq!(own(groups()), 0);
     bed.start("mine").await.unwrap();
     bed.destroy("mine").await;
