@@ -21,9 +21,9 @@ pub(crate) enum Part {
     /// Become a command.
     Command(Command),
     /// Unpack the tar stream of standard input into a folder.
-    Unpack { folder: String },
+    Unpack { folder: String, bounds: Vec<PathBuf> },
     /// Pack a path as a tar stream to standard output.
-    Pack { path: String },
+    Pack { path: String, bounds: Vec<PathBuf> },
     /// Find out whether a machine could be caged and shown files like this.
     Probe { folder: PathBuf, cage: Confinement },
     /// The same, as the first process in it.

@@ -95,6 +95,11 @@ impl Place {
         self.folder.join("run")
     }
 
+    /// What is the machine's own where it sees this host's files as they are.
+    pub(crate) fn own(&self) -> Vec<PathBuf> {
+        vec![self.home(), self.tmp(), self.var_tmp(), self.run_folder()]
+    }
+
     /// Makes all folders that are missing.
     pub(crate) fn furnish(&self) -> io::Result<()> {
         for name in [

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +16,7 @@ use super::host::Sandbox;
 use super::streams::Streams;
 use crate::error::not_running;
 use crate::message::Part;
-use crate::shim::NOT_THERE;
+use crate::shim::{NOT_THERE, OUT_OF_BOUNDS};
 
 /// Bytes of what somebody who packs or unpacks complains of.
 const COMPLAINT: u64 = 4096;
@@ -25,7 +26,10 @@ impl Host {
     pub(crate) async fn copy_in(&self, cx: &Cx, request: &CopyIn, mut tar: BoxRead) -> Result<()> {
         let sandbox = self.enterable(&request.target).await?;
         let folder = Self::path(&sandbox, &request.folder)?;
-        let part = Part::Unpack { folder: folder.clone() };
+        let part = Part::Unpack {
+            folder: folder.clone(),
+            bounds: bounds(&sandbox),
+        };
         let Started { ends, mut exit, .. } = self.carry(cx, &sandbox, part, true).await?;
         let feeding = async {
             let Some(mut stdin) = ends.stdin else { return Ok(0) };
@@ -42,6 +46,9 @@ impl Host {
                 _ => Ok(()),
             };
         }
+        if ended == Exit::Code(i32::from(OUT_OF_BOUNDS)) {
+            return Err(out_of_bounds(&sandbox, &folder));
+        }
         Err(failed("files cannot be unpacked there", &ended, &said)
             .with("folder", folder)
             .retry(Retry::Never))
@@ -51,7 +58,10 @@ impl Host {
     pub(crate) async fn copy_out(&self, cx: &Cx, request: &CopyOut) -> Result<BoxRead> {
         let sandbox = self.enterable(&request.target).await?;
         let path = Self::path(&sandbox, &request.path)?;
-        let part = Part::Pack { path: path.clone() };
+        let part = Part::Pack {
+            path: path.clone(),
+            bounds: bounds(&sandbox),
+        };
         let Started { mut ends, mut exit, .. } = self.carry(cx, &sandbox, part, false).await?;
         // An archive is never empty: nothing at all means that it could not be made.
         let mut begin = vec![0; 8192];
@@ -62,6 +72,9 @@ impl Host {
             if ended == Exit::Code(i32::from(NOT_THERE)) {
                 let error = Error::new(ErrorKind::NotFound, format!("there is no path `{path}`"));
                 return Err(error.of_machine(request.target.stamp.object()));
+            }
+            if ended == Exit::Code(i32::from(OUT_OF_BOUNDS)) {
+                return Err(out_of_bounds(&sandbox, &path));
             }
             let said = complaint(ends.stderr).await;
             return Err(failed("it cannot be packed", &ended, &said).with("path", path));
@@ -91,25 +104,39 @@ impl Host {
         self.begin(cx, sandbox, streams, part, BTreeMap::new()).await
     }
 
-    /// The path as it is inside. Where a machine has no files of its own, this host's are out of bounds.
+    /// The path as it is inside. Where a machine has no files of its own, this host's are out of bounds, and where links
+    /// lead is seen inside.
     fn path(sandbox: &Sandbox, path: &str) -> Result<String> {
         if !path.starts_with('/') {
             return Err(Error::new(ErrorKind::Invalid, format!("`{path}` is no absolute path")));
         }
-        let folder = &sandbox.place.folder;
-        let inside =
-            |path: &str| std::path::Path::new(path).starts_with(folder) && !path.split('/').any(|part| part == "..");
-        if sandbox.record.confinement.overlay || inside(path) {
+        let (bounds, inside) = (bounds(sandbox), Path::new(path));
+        let goes_up = inside.components().any(|part| part == Component::ParentDir);
+        if bounds.is_empty() || !goes_up && bounds.iter().any(|bound| inside.starts_with(bound)) {
             return Ok(path.to_owned());
         }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("`{path}` is this host's own: the machine has no files of its own here"),
-        )
-        .of_machine(sandbox.name())
-        .with("the machine's own", folder.display())
-        .next_step("encamp doctor"))
+        Err(out_of_bounds(sandbox, path))
     }
+}
+
+/// Where files of a machine have to be; anywhere where there are none.
+fn bounds(sandbox: &Sandbox) -> Vec<PathBuf> {
+    if sandbox.record.confinement.overlay {
+        return Vec::new();
+    }
+    sandbox.place.own()
+}
+
+fn out_of_bounds(sandbox: &Sandbox, path: &str) -> Error {
+    let error = Error::new(
+        ErrorKind::Unsupported,
+        format!("`{path}` is this host's own: the machine has no files of its own here"),
+    );
+    let own = sandbox.place.own();
+    let own = own
+        .iter()
+        .fold(error, |error, own| error.with("the machine's own", own.display()));
+    own.of_machine(sandbox.name()).next_step("encamp doctor")
 }
 
 async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {

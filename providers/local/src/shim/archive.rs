@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::{AtFlags, CWD, Gid, Uid};
@@ -12,14 +12,23 @@ use super::complain;
 
 /// What was asked for is not there.
 pub(crate) const NOT_THERE: u8 = 3;
+/// What was asked for leads out of the folders in which it must be.
+pub(crate) const OUT_OF_BOUNDS: u8 = 4;
 /// Anything else.
 const FAILED: u8 = 1;
 
 /// Unpacks standard input into a folder, which is made with its parents where it is missing.
-pub(super) fn unpack(folder: &str) -> ExitCode {
+pub(super) fn unpack(folder: &str, bounds: &[PathBuf]) -> ExitCode {
+    // Nothing is made outside.
+    if above(Path::new(folder)).is_ok_and(|real| !is_within(&real, bounds)) {
+        return ExitCode::from(OUT_OF_BOUNDS);
+    }
     let unpacked = || {
         fs::create_dir_all(folder)?;
         let folder = Path::new(folder).canonicalize()?;
+        if !is_within(&folder, bounds) {
+            return Err(io::Error::other("it leads out of the machine's own folders"));
+        }
         let mut archive = tar::Archive::new(io::stdin().lock());
         archive.set_preserve_permissions(true);
         archive.set_preserve_mtime(true);
@@ -64,8 +73,16 @@ fn put<R: io::Read>(mut entry: tar::Entry<'_, R>, folder: &Path, may_own: bool) 
 }
 
 /// Packs a path to standard output; entries begin with its last part.
-pub(super) fn pack(path: &str) -> ExitCode {
-    let real = Path::new(path);
+pub(super) fn pack(path: &str, bounds: &[PathBuf]) -> ExitCode {
+    let real = match real(Path::new(path)) {
+        Ok(real) => real,
+        // Said below, by what it is that is not there.
+        Err(_) => path.into(),
+    };
+    if !is_within(&real, bounds) {
+        return ExitCode::from(OUT_OF_BOUNDS);
+    }
+    let real = &*real;
     if let Err(error) = fs::symlink_metadata(real)
         && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     {
@@ -86,6 +103,27 @@ pub(super) fn pack(path: &str) -> ExitCode {
         builder.into_inner()?.flush()
     };
     ended(packed(), path)
+}
+
+/// A path whose folder has no link in it; the last part may be one, which is packed as such.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match (path.parent(), path.components().next_back()) {
+        (Some(folder), Some(Component::Normal(name))) => Ok(folder.canonicalize()?.join(name)),
+        _ => path.canonicalize(),
+    }
+}
+
+/// What is there of a path, without a link in it.
+fn above(path: &Path) -> io::Result<PathBuf> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut known = path.ancestors().map(Path::canonicalize);
+    let there = known.find(|known| !known.as_ref().is_err_and(missing));
+    there.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+}
+
+/// Where there are no bounds, everywhere is within.
+fn is_within(path: &Path, bounds: &[PathBuf]) -> bool {
+    bounds.is_empty() || bounds.iter().any(|bound| path.starts_with(bound))
 }
 
 fn ended(done: io::Result<()>, path: &str) -> ExitCode {

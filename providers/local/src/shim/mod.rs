@@ -14,7 +14,7 @@ mod spaces;
 mod start;
 mod view;
 
-pub(crate) use archive::NOT_THERE;
+pub(crate) use archive::{NOT_THERE, OUT_OF_BOUNDS};
 pub(crate) use first::SOCKET;
 pub(crate) use server::DESCRIPTORS;
 
@@ -40,8 +40,8 @@ pub(crate) fn play(request: &Path) -> ExitCode {
         Part::Shim { folder } => guard::guard(&folder),
         Part::First { folder } => first::first(&folder),
         Part::Command(command) => command::become_it(&command),
-        Part::Unpack { folder } => archive::unpack(&folder),
-        Part::Pack { path } => archive::pack(&path),
+        Part::Unpack { folder, bounds } => archive::unpack(&folder, &bounds),
+        Part::Pack { path, bounds } => archive::pack(&path, &bounds),
         Part::Probe { folder, cage } => guard::probe(&folder, cage),
         Part::ProbeFirst { folder, cage } => first::probe(&folder, cage),
     }

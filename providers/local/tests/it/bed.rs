@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use encamp_core::helper::Helper;
 use encamp_core::{
-    Ambient, BoxRead, ControllerId, ControllerPrefix, CopyIn, Create, Cx, EnvId, Error, Exec, Exit, InstanceName, Key,
-    Labels, List, Logs, Name, Phase, Provider, ProviderExt, Removal, Resolve, Stamp, Stop, Target, Ticket, Token, Verb,
-    label,
+    Ambient, BoxRead, ControllerId, ControllerPrefix, CopyIn, CopyOut, Create, Cx, EnvId, Error, Exec, Exit,
+    InstanceName, Key, Labels, List, Logs, Name, Phase, Provider, ProviderExt, Removal, Resolve, Stamp, Stop, Target,
+    Ticket, Token, Verb, label,
 };
 use encamp_provider_local::kind;
 use libtest_mimic::{Failed, Trial};
@@ -214,6 +214,15 @@ impl Bed {
         let tar = Box::pin(std::io::Cursor::new(builder.into_inner().unwrap()));
         let copy = CopyIn::new(self.target(object), folder);
         self.provider.copy_in(&cx(), copy, tar).await
+    }
+
+    /// Brings back a path, as an archive.
+    pub(crate) async fn copy_out(&self, object: &str, path: &str) -> Result<Vec<u8>, Error> {
+        let copy = CopyOut::new(self.target(object), path);
+        let mut stream = self.provider.copy_out(&cx(), copy).await?;
+        let mut tar = Vec::new();
+        stream.read_to_end(&mut tar).await.unwrap();
+        Ok(tar)
     }
 
     /// The keys of everything of this controller.

@@ -12,6 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("files::it_sees_neither_temporary_files_nor_another_machine", apart),
         trial("files::it_knows_its_own_name", names),
         trial("files::plain_files_are_the_hosts_and_are_guarded", plain),
+        trial("files::no_link_leads_out_of_plain_files", links),
     ]
 }
 
@@ -103,5 +104,44 @@ async fn plain() {
         .unwrap();
     assert_eq!(std::fs::read_to_string(inside.join("file")).unwrap(), "brought");
     assert!(bed.provider.capabilities().offers(Verb::Exec));
+    bed.destroy("web").await;
+}
+
+async fn links() {
+    let bed = Bed::with(json!({ "files": "plain" })).await;
+    bed.raise("web", json!({})).await;
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("theirs"), "theirs").unwrap();
+    let home = bed.folder("web").join("home");
+    std::os::unix::fs::symlink(outside.path(), home.join("link")).unwrap();
+    let inside = |path: &str| home.join(path).display().to_string();
+    for (folder, kind) in [
+        (inside("link"), ErrorKind::Unsupported),
+        (inside("link/new/folder"), ErrorKind::Unsupported),
+        (bed.folder("web").display().to_string(), ErrorKind::Unsupported),
+        // Within what is brought the archive itself leads there.
+        (inside(""), ErrorKind::Invalid),
+    ] {
+        let error = bed.copy_in("web", &folder, "link/brought", b"x").await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{folder}: {error:?}");
+    }
+    let left: Vec<_> = std::fs::read_dir(outside.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let machine = bed.folder("web").join("machine.json").display().to_string();
+    for path in [inside("link/theirs"), inside("link/../link/theirs"), machine] {
+        let error = bed.copy_out("web", &path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{path}: {error:?}");
+    }
+    // A link of its own is brought as one.
+    for path in ["link", "link/"] {
+        let tar = bed.copy_out("web", &inside(path)).await.unwrap();
+        let mut archive = tar::Archive::new(&tar[..]);
+        let kinds: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().header().entry_type())
+            .collect();
+        assert_eq!(kinds, [tar::EntryType::Symlink], "{path}");
+    }
     bed.destroy("web").await;
 }
