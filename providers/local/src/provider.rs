@@ -38,8 +38,8 @@ impl Provider for Local {
         &self.host.site
     }
 
-    async fn check(&self, _: &Cx, _: Check) -> Result<Vec<Finding>> {
-        self.host.check().await
+    async fn check(&self, cx: &Cx, _: Check) -> Result<Vec<Finding>> {
+        self.host.check(cx).await
     }
 
     async fn resolve(&self, _: &Cx, a: Resolve) -> Result<Vec<Candidate>> {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use encamp_core::helper::{Helper, Role};
-use encamp_core::{Cx, Error, ErrorKind, Result};
+use encamp_core::{Cx, Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::host::NEW;
@@ -19,7 +19,8 @@ use crate::process::boot_id;
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What was found out about name spaces, kept for as long as this host is up.
+/// What was found out about name spaces, kept for as long as this host is up where everything is allowed: what is refused
+/// may be allowed an hour later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Found {
     boot: String,
@@ -30,12 +31,18 @@ struct Found {
 }
 
 /// What was found out since this host was started; found out now where nothing was.
-pub(super) async fn known(_: &Cx, root: &Path, helper: &Helper) -> Result<Abilities> {
+pub(super) async fn known(cx: &Cx, root: &Path, helper: &Helper) -> Result<Abilities> {
     let boot = boot_id().map_err(io(Path::new("/proc")))?;
     let kept: Option<Found> = read_json(&root.join(FILE)).unwrap_or_default();
     match kept {
         Some(found) if found.boot == boot && found.user == user() && found.version == VERSION => Ok(with_groups(found)),
-        _ => fresh(root, helper).await,
+        _ => fresh(cx, root, helper).await,
+    }
+}
+
+impl Found {
+    fn is_everything(&self) -> bool {
+        self.processes.is_ok() && self.overlay.is_ok()
     }
 }
 
@@ -56,12 +63,12 @@ fn with_groups(found: Found) -> Abilities {
 }
 
 /// Found out now.
-pub(super) async fn fresh(root: &Path, helper: &Helper) -> Result<Abilities> {
-    let (processes, overlay) = match probe(root, helper, true, true).await? {
+pub(super) async fn fresh(cx: &Cx, root: &Path, helper: &Helper) -> Result<Abilities> {
+    let (processes, overlay) = match probe(cx, root, helper, true, true).await? {
         Ok(()) => (Ok(()), Ok(())),
         Err(_) => (
-            probe(root, helper, true, false).await?,
-            probe(root, helper, false, true).await?,
+            probe(cx, root, helper, true, false).await?,
+            probe(cx, root, helper, false, true).await?,
         ),
     };
     let found = Found {
@@ -72,24 +79,37 @@ pub(super) async fn fresh(root: &Path, helper: &Helper) -> Result<Abilities> {
         overlay,
     };
     let file = root.join(FILE);
-    write_json(&file, &found).map_err(io(&file))?;
+    if found.is_everything() {
+        write_json(&file, &found).map_err(io(&file))?;
+    } else if let Err(error) = std::fs::remove_file(&file)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(io(&file)(error));
+    }
     Ok(with_groups(found))
 }
 
-/// Tries it. The outer error is the helper's, which cannot be started.
-async fn probe(root: &Path, helper: &Helper, processes: bool, overlay: bool) -> Result<Result<(), String>> {
+/// Tries it. The outer error is the helper's, which cannot be started or does not answer: what this host allows is not
+/// known then, and a machine must not be given less for that.
+async fn probe(cx: &Cx, root: &Path, helper: &Helper, processes: bool, overlay: bool) -> Result<Result<(), String>> {
     let name = fresh_name().map_err(io(root))?;
     let place = Place::new(root.join(format!("{NEW}{name}")));
     crate::place::private_folder(&place.folder).map_err(io(&place.folder))?;
     let _lock = place.take().map_err(io(&place.lock()))?;
-    let tried = attempt(&place, helper, processes, overlay).await;
+    let tried = attempt(cx, &place, helper, processes, overlay).await;
     if let Err(error) = remove_tree(&place.folder) {
         tracing::debug!(%error, "a probe's folder stays");
     }
     tried
 }
 
-async fn attempt(place: &Place, helper: &Helper, processes: bool, overlay: bool) -> Result<Result<(), String>> {
+async fn attempt(
+    cx: &Cx,
+    place: &Place,
+    helper: &Helper,
+    processes: bool,
+    overlay: bool,
+) -> Result<Result<(), String>> {
     place.furnish().map_err(io(&place.folder))?;
     let cage = Confinement {
         users: user() != 0,
@@ -107,10 +127,10 @@ async fn attempt(place: &Place, helper: &Helper, processes: bool, overlay: bool)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let running = tokio::time::timeout(PATIENCE, command.output());
+    let running = tokio::time::timeout(PATIENCE.min(cx.remaining()), command.output());
     let output = match running.await {
         Ok(output) => output.map_err(|native| helper_missing(helper, native))?,
-        Err(_) => return Ok(Err("it did not answer in time".to_owned())),
+        Err(_) => return Err(silent(helper)),
     };
     if output.status.success() {
         return Ok(Ok(()));
@@ -121,6 +141,14 @@ async fn attempt(place: &Place, helper: &Helper, processes: bool, overlay: bool)
         .rfind(|line| !line.trim().is_empty())
         .unwrap_or("it says nothing");
     Ok(Err(last.to_owned()))
+}
+
+fn silent(helper: &Helper) -> Error {
+    let text = "the program that finds out what machines can be on this host did not answer in time";
+    Error::new(ErrorKind::Unavailable, text)
+        .retry(Retry::Safe)
+        .with("program", helper.program().display())
+        .next_step("try again when this host has less to do")
 }
 
 /// The helper that cannot be started: it was removed since.

@@ -86,9 +86,9 @@ impl Host {
     }
 
     /// What works and what does not, found out anew.
-    pub(crate) async fn check(&self) -> Result<Vec<Finding>> {
+    pub(crate) async fn check(&self, cx: &Cx) -> Result<Vec<Finding>> {
         fs::read_dir(&self.root).map_err(io(&self.root))?;
-        let abilities = ability::fresh(&self.root, &self.helper).await?;
+        let abilities = ability::fresh(cx, &self.root, &self.helper).await?;
         Ok(plan(&self.settings, &abilities)?.findings())
     }
 

@@ -72,9 +72,13 @@ const ENVIRONMENT: &str = "0123456789";
 
 pub(crate) async fn connect(settings: Value) -> Result<Arc<dyn Provider>, Error> {
     let program = std::env::current_exe().unwrap();
-    let ambient = Ambient::none().with_helper(Helper::new(program));
+    connect_by(&cx(), settings, Helper::new(program)).await
+}
+
+pub(crate) async fn connect_by(cx: &Cx, settings: Value, helper: Helper) -> Result<Arc<dyn Provider>, Error> {
+    let ambient = Ambient::none().with_helper(helper);
     let name = InstanceName::new("local").unwrap();
-    kind().connect(&cx(), name, settings, ambient).await
+    kind().connect(cx, name, settings, ambient).await
 }
 
 impl Bed {

@@ -1,12 +1,14 @@
 //! Nothing of the user's runs before it is written down that it may.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use encamp_core::{ErrorKind, Phase};
+use encamp_core::helper::Helper;
+use encamp_core::{Cx, ErrorKind, Phase, Retry};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::bed::{Bed, connect, is_there, processes_of, trial, until};
+use crate::bed::{Bed, connect, connect_by, cx, is_there, processes_of, trial, until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -16,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gate::files_land_before_the_command_begins", files),
         trial("gate::another_folder_is_another_site", sites),
         trial("gate::what_this_host_does_not_have_is_told", refused),
+        trial("gate::what_was_refused_once_is_tried_again", tried_again),
         trial("gate::a_folder_that_others_can_write_is_refused", open_folder),
     ]
 }
@@ -56,7 +59,7 @@ async fn taken_over() {
     // It runs, so it no longer matters who made it.
     drop(first);
     until("the command", || trace(&bed) == "ran\n").await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(bed.phase("web").await, Phase::Running);
     assert_eq!(trace(&bed), "ran\n");
     bed.destroy("web").await;
@@ -86,7 +89,7 @@ async fn files() {
     bed.start("web").await.unwrap();
     until_said(&bed, "brought\n").await;
     // Also into one that has stopped, which does not begin to run by that.
-    bed.stop("web", std::time::Duration::ZERO).await;
+    bed.stop("web", Duration::ZERO).await;
     bed.copy_in("web", "/etc/app", "conf", b"again\n").await.unwrap();
     assert_eq!(bed.phase("web").await, Phase::Stopped);
     bed.start("web").await.unwrap();
@@ -99,7 +102,7 @@ async fn until_said(bed: &Bed, text: &str) {
         if bed.said("web").await == text {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("it said {:?}", bed.said("web").await);
 }
@@ -109,7 +112,7 @@ async fn sites() {
     assert_ne!(one.provider.site(), other.provider.site());
     assert_eq!(one.provider.site(), one.again().await.site());
     let target = encamp_core::Target::new(Bed::stamp("web"), other.provider.site().clone(), None);
-    let error = one.provider.inspect(&crate::bed::cx(), target).await.unwrap_err();
+    let error = one.provider.inspect(&cx(), target).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
@@ -118,8 +121,8 @@ async fn refused() {
     let folder = tempfile::tempdir().unwrap();
     let settings = json!({ "root": folder.path() });
     let without = encamp_core::Ambient::none();
-    let (kind, cx) = (encamp_provider_local::kind(), crate::bed::cx());
-    let error = kind.connect(&cx, name, settings, without).await.unwrap_err();
+    let kind = encamp_provider_local::kind();
+    let error = kind.connect(&cx(), name, settings, without).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.hint().unwrap().contains("helper"));
     if !crate::bed::is_root() {
@@ -128,6 +131,28 @@ async fn refused() {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.hint().unwrap().contains("`cage`"), "{error:?}");
     }
+}
+
+async fn tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = json!({ "root": folder.path() });
+    // It answers in a minute.
+    let silent = Helper::new("sleep").arguments(["60"]);
+    let within = Cx::within(Duration::from_millis(300));
+    let waiting = connect_by(&within, settings.clone(), silent);
+    let connected = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    let error = connected.expect("it waits longer than it may").unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
+    let refusing = connect_by(&cx(), settings.clone(), Helper::new("false")).await.unwrap();
+    assert!(!refusing.capabilities().mounts);
+    let provider = connect(settings).await.unwrap();
+    assert!(provider.capabilities().mounts);
+    let kept = std::fs::read_to_string(folder.path().join(".abilities.json")).unwrap();
+    provider.check(&cx(), encamp_core::Check::new()).await.unwrap();
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join(".abilities.json")).unwrap(),
+        kept
+    );
 }
 
 async fn open_folder() {
