@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod convert;
 mod error;
+mod frames;
 mod kind;
 mod message;
 mod place;

@@ -95,6 +95,6 @@ impl Provider for Local {
     }
 
     async fn logs(&self, _: &Cx, a: Logs) -> Result<BoxRead> {
-        self.host.logs(&a)
+        self.host.logs(&a).await
     }
 }

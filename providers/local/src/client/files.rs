@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use encamp_core::{BoxRead, CopyIn, CopyOut, Cx, Error, ErrorKind, Exit, Phase, Result, Retry, Target};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::Host;
 use super::exec::{Started, no_streams};
 use super::host::Sandbox;
-use super::streams::Streams;
+use super::streams::{Judged, Streams};
 use crate::error::not_running;
 use crate::message::Part;
 use crate::shim::{NOT_THERE, OUT_OF_BOUNDS};
@@ -79,11 +77,7 @@ impl Host {
             let said = complaint(ends.stderr).await;
             return Err(failed("it cannot be packed", &ended, &said).with("path", path));
         }
-        let rest = Whole {
-            stream: ends.stdout,
-            end: Box::pin(whole(exit, ends.stderr)),
-            over: false,
-        };
+        let rest = Judged::new(ends.stdout, whole(exit, ends.stderr));
         Ok(Box::pin(io::Cursor::new(begin).chain(rest)))
     }
 
@@ -177,27 +171,4 @@ async fn whole(mut exit: watch::Receiver<Option<Exit>>, stderr: Option<BoxRead>)
     Err(io::Error::other(format!(
         "it could not be packed to its end: it {exit} {said}"
     )))
-}
-
-/// A stream whose end is judged: without an error it is whole.
-struct Whole {
-    stream: BoxRead,
-    end: Pin<Box<dyn Future<Output = io::Result<()>> + Send>>,
-    over: bool,
-}
-
-impl AsyncRead for Whole {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.over {
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        ready!(self.stream.as_mut().poll_read(cx, buffer))?;
-        if buffer.filled().len() > before || buffer.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let judged = ready!(self.end.as_mut().poll(cx));
-        self.over = true;
-        Poll::Ready(judged)
-    }
 }

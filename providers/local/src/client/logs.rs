@@ -1,97 +1,135 @@
 //! What a machine's command has said.
 
-use std::fs::File;
-use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use encamp_core::{BoxRead, Logs, Result, Time};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use super::Host;
-use crate::convert::Said;
+use super::machines::blocking;
+use super::streams::Judged;
+use crate::convert::LastLines;
 use crate::error::io;
+use crate::frames::Frames;
 use crate::place::Place;
 
 /// What a reader that is slower holds back.
 const PIPE_BYTES: usize = 64 * 1024;
+/// What is read at once.
+const BATCH: usize = 256 * 1024;
 /// How often it is looked whether more was said.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Host {
     /// Everything that was said, or what was asked for of it.
-    pub(crate) fn logs(&self, logs: &Logs) -> Result<BoxRead> {
-        let sandbox = self.own(&logs.target)?;
-        let mut reader = Reader::open(&sandbox.place, logs.since)?;
-        let so_far = reader.more().map_err(io(&sandbox.place.log()))?;
-        let begin = match logs.tail {
-            Some(lines) => Said::tail(&so_far, usize::try_from(lines).unwrap_or(usize::MAX)).to_vec(),
-            None => so_far,
+    pub(crate) async fn logs(&self, logs: &Logs) -> Result<BoxRead> {
+        let place = self.own(&logs.target)?.place;
+        let path = place.log();
+        let mut reader = Reader {
+            path: path.clone(),
+            frames: None,
+            since: logs.since,
+            until: None,
         };
-        if !logs.follow {
-            return Ok(Box::pin(std::io::Cursor::new(begin)));
-        }
+        let (tail, follow) = (logs.tail, logs.follow);
+        let begun = blocking(move || {
+            let begin = match tail {
+                Some(lines) => reader.last(usize::try_from(lines).unwrap_or(usize::MAX))?,
+                None => Vec::new(),
+            };
+            if !follow {
+                // What is said from now on was not asked for, and may have no end.
+                reader.until = Some(reader.frames()?.map_or(Ok(0), |frames| frames.length())?);
+            }
+            Ok((reader, begin))
+        });
+        let (reader, begin) = begun.await?.map_err(io(&path))?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-        tokio::spawn(follow(reader, sandbox.place, begin, theirs));
-        Ok(Box::pin(ours))
+        let handing = tokio::spawn(hand_on(reader, place, begin, theirs));
+        let judged = async move { handing.await.map_err(std::io::Error::other)? };
+        Ok(Box::pin(Judged::new(Box::pin(ours), judged)))
     }
 }
 
-/// Goes on as long as something of the machine lives. A log that cannot be read any more has ended.
-async fn follow(mut reader: Reader, place: Place, begin: Vec<u8>, mut to: DuplexStream) {
+/// To the end; one that is followed goes on as long as something of the machine lives.
+async fn hand_on(mut reader: Reader, place: Place, begin: Vec<u8>, mut to: DuplexStream) -> std::io::Result<()> {
     let mut more = begin;
     loop {
+        // Whoever has read enough is gone.
         if to.write_all(&more).await.is_err() {
-            return;
+            return Ok(());
         }
-        // Looked at before what is read: the last words come before the end.
-        let over = !place.is_held().unwrap_or(false);
-        match reader.more() {
-            Ok(read) => more = read,
-            Err(_) => return,
-        }
+        let (again, looked_at) = (reader, place.clone());
+        let looked = blocking(move || {
+            let mut reader = again;
+            // Looked at before what is read: the last words come before the end.
+            let over = reader.until.is_some() || !looked_at.is_held().unwrap_or(false);
+            let read = reader.more();
+            (reader, over, read)
+        });
+        let (again, over, read) = looked.await.map_err(std::io::Error::other)?;
+        (reader, more) = (again, read?);
         if more.is_empty() {
             if over {
-                return;
+                return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 }
 
-/// Reads the file from where it was read last.
+/// Reads the file from where it was read last, on a thread that may wait.
 struct Reader {
-    file: Option<File>,
+    path: PathBuf,
+    /// None as long as nothing was ever said.
+    frames: Option<Frames>,
     since: Option<Time>,
-    /// Not yet a whole piece.
-    rest: Vec<u8>,
+    /// What comes after that is not wanted.
+    until: Option<u64>,
 }
 
 impl Reader {
-    fn open(place: &Place, since: Option<Time>) -> Result<Self> {
-        let file = match File::open(place.log()) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io(&place.log())(error)),
-        };
-        Ok(Self {
-            file,
-            since,
-            rest: Vec::new(),
-        })
+    fn frames(&mut self) -> std::io::Result<Option<&mut Frames>> {
+        if self.frames.is_none() {
+            self.frames = Frames::open(&self.path)?;
+        }
+        Ok(self.frames.as_mut())
     }
 
-    fn more(&mut self) -> std::io::Result<Vec<u8>> {
-        if let Some(file) = &mut self.file {
-            file.read_to_end(&mut self.rest)?;
-        }
-        let (mut said, mut at) = (Vec::new(), 0);
-        while let Some((piece, length)) = self.rest.get(at..).and_then(Said::first) {
-            at += length;
-            if self.since.is_none_or(|since| piece.at >= since) {
-                said.extend(piece.bytes);
+    /// The next piece that is wanted.
+    fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let (since, until) = (self.since, self.until);
+        let Some(frames) = self.frames()? else { return Ok(None) };
+        while until.is_none_or(|until| frames.at() < until)
+            && let Some(said) = frames.next()?
+        {
+            if since.is_none_or(|since| said.at >= since) {
+                return Ok(Some(said.bytes));
             }
         }
-        self.rest.drain(..at);
-        Ok(said)
+        Ok(None)
+    }
+
+    /// What comes next, so that it is not too much at once; nothing where there is nothing more now.
+    fn more(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut more = Vec::new();
+        while more.len() < BATCH
+            && let Some(bytes) = self.next()?
+        {
+            more.extend(bytes);
+        }
+        Ok(more)
+    }
+
+    /// The last lines of all that was said until now.
+    fn last(&mut self, lines: usize) -> std::io::Result<Vec<u8>> {
+        self.until = Some(self.frames()?.map_or(Ok(0), |frames| frames.length())?);
+        let mut last = LastLines::new(lines);
+        while let Some(bytes) = self.next()? {
+            last.push(&bytes);
+        }
+        self.until = None;
+        Ok(last.into_bytes())
     }
 }

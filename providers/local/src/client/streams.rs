@@ -193,3 +193,36 @@ impl AsyncWrite for Terminal {
         Poll::Ready(Ok(()))
     }
 }
+
+/// A stream whose end is judged: without an error it is whole.
+pub(super) struct Judged {
+    stream: BoxRead,
+    end: Pin<Box<dyn Future<Output = io::Result<()>> + Send>>,
+    over: bool,
+}
+
+impl Judged {
+    pub(super) fn new(stream: BoxRead, end: impl Future<Output = io::Result<()>> + Send + 'static) -> Self {
+        Self {
+            stream,
+            end: Box::pin(end),
+            over: false,
+        }
+    }
+}
+
+impl AsyncRead for Judged {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.over {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(self.stream.as_mut().poll_read(cx, buffer))?;
+        if buffer.filled().len() > before || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let judged = ready!(self.end.as_mut().poll(cx));
+        self.over = true;
+        Poll::Ready(judged)
+    }
+}

@@ -1,4 +1,6 @@
-//! The file in which the words of a machine's command are kept: frames, each with its moment.
+//! The words of a machine's command as they are kept: frames, each with its moment.
+
+use std::collections::VecDeque;
 
 use encamp_core::Time;
 
@@ -16,30 +18,56 @@ pub(crate) fn frame(at: Time, bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-impl Said {
-    /// The first whole piece, and how long it is in the file; nothing where none is whole.
-    pub(crate) fn first(text: &[u8]) -> Option<(Self, usize)> {
-        let end = text.iter().position(|byte| *byte == b'\n')?;
-        let head = std::str::from_utf8(text.get(..end)?).ok()?;
-        let (millis, length) = head.split_once(' ')?;
-        let (millis, length): (i64, usize) = (millis.parse().ok()?, length.parse().ok()?);
-        let to = (end + 1).checked_add(length)?;
-        let bytes = text.get(end + 1..to)?.to_vec();
-        let at = Time::from_unix_millis(millis);
-        Some((Self { at, bytes }, to))
+/// What stands before the bytes of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) at: Time,
+    pub(crate) length: u64,
+}
+
+impl Head {
+    /// A whole line; nothing where it is none.
+    pub(crate) fn read(line: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+        let (millis, length) = text.split_once(' ')?;
+        Some(Self {
+            at: Time::from_unix_millis(millis.parse().ok()?),
+            length: length.parse().ok()?,
+        })
+    }
+}
+
+/// The last lines of what goes by, and nothing else of it.
+#[derive(Debug)]
+pub(crate) struct LastLines {
+    most: usize,
+    lines: VecDeque<Vec<u8>>,
+}
+
+impl LastLines {
+    /// So many at most.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            lines: VecDeque::new(),
+        }
     }
 
-    /// The last so many lines of pieces.
-    pub(crate) fn tail(bytes: &[u8], lines: usize) -> &[u8] {
-        if lines == 0 {
-            return &[];
+    /// Something more that was said; a line may come in pieces.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match self.lines.back_mut().filter(|last| !last.ends_with(b"\n")) {
+                Some(open) => open.extend_from_slice(piece),
+                None => self.lines.push_back(piece.to_vec()),
+            }
+            if self.lines.len() > self.most {
+                self.lines.pop_front();
+            }
         }
-        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let mut ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-        match ends.nth(lines - 1) {
-            Some((at, _)) => bytes.get(at + 1..).unwrap_or_default(),
-            None => bytes,
-        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.lines.into_iter().flatten().collect()
     }
 }
 
@@ -48,23 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_framed_is_read_piece_by_piece() {
-        let (early, late) = (Time::from_unix_millis(5), Time::from_unix_millis(7));
-        let mut file = frame(early, b"one\n\n");
-        file.extend(frame(late, b""));
-        file.extend_from_slice(&frame(late, b"half")[..5]);
-        let (first, length) = Said::first(&file).unwrap();
-        assert_eq!((first.at, &first.bytes[..]), (early, &b"one\n\n"[..]));
-        let (second, more) = Said::first(&file[length..]).unwrap();
-        assert_eq!((second.at, second.bytes.len()), (late, 0));
-        assert_eq!(Said::first(&file[length + more..]), None);
-    }
-
-    #[test]
     fn the_last_lines_are_whole() {
-        assert_eq!(Said::tail(b"a\nb\nc\n", 2), b"b\nc\n");
-        assert_eq!(Said::tail(b"a\nb\nc", 1), b"c");
-        assert_eq!(Said::tail(b"a\n", 5), b"a\n");
-        assert_eq!(Said::tail(b"a\n", 0), b"");
+        let tail = |pieces: &[&str], most| {
+            let mut last = LastLines::new(most);
+            for piece in pieces {
+                last.push(piece.as_bytes());
+            }
+            String::from_utf8(last.into_bytes()).unwrap()
+        };
+        assert_eq!(tail(&["a\nb\nc\n"], 2), "b\nc\n");
+        assert_eq!(tail(&["a\nb", "b\nc", "", "c"], 2), "bb\ncc");
+        assert_eq!(tail(&["a\nb\nc"], 1), "c");
+        assert_eq!(tail(&["a\n"], 5), "a\n");
+        assert_eq!(tail(&["a\n"], 0), "");
     }
 }

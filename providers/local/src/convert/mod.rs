@@ -8,7 +8,7 @@ mod plan;
 mod record;
 
 pub(crate) use environment::{HOME, base, default_folder};
-pub(crate) use log::{Said, frame};
+pub(crate) use log::{Head, LastLines, Said, frame};
 pub(crate) use needs::{Offer, with_needs};
 pub(crate) use phase::{Sight, phase_of};
 pub(crate) use plan::{Abilities, Plan, plan};

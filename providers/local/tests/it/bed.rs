@@ -22,6 +22,7 @@ pub(crate) struct Bed {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) root: PathBuf,
     settings: Value,
+    disk: Option<Disk>,
     /// Goes last.
     _folder: TempDir,
 }
@@ -86,8 +87,18 @@ impl Bed {
         Self::with(json!({})).await
     }
 
-    pub(crate) async fn with(mut settings: Value) -> Self {
+    pub(crate) async fn with(settings: Value) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), None, settings).await
+    }
+
+    /// On a disk of its own, which `fill` fills; as root.
+    pub(crate) async fn on_small_disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::at(folder.path());
+        Self::within(folder, Some(disk), json!({})).await
+    }
+
+    async fn within(folder: TempDir, disk: Option<Disk>, mut settings: Value) -> Self {
         let root = folder.path().join("machines");
         settings["root"] = json!(root);
         let provider = connect(settings.clone()).await.unwrap();
@@ -95,6 +106,7 @@ impl Bed {
             provider,
             root,
             settings,
+            disk,
             _folder: folder,
         }
     }
@@ -102,6 +114,12 @@ impl Bed {
     /// Another process, as far as the provider can know.
     pub(crate) async fn again(&self) -> Arc<dyn Provider> {
         connect(self.settings.clone()).await.unwrap()
+    }
+
+    /// Leaves no room for another file, and none in those that there are.
+    pub(crate) fn fill(&self) -> std::fs::File {
+        let disk = self.disk.as_ref().expect("it has a disk of its own");
+        disk.fill()
     }
 
     pub(crate) fn stamp(object: &str) -> Stamp {
@@ -272,6 +290,38 @@ impl Drop for Bed {
     }
 }
 
+/// A small one, in memory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn at(folder: &Path) -> Self {
+        let size = std::ffi::CString::new("size=4m,nr_inodes=300").unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", folder, "tmpfs", flags, size.as_c_str()).unwrap();
+        Self(folder.to_owned())
+    }
+
+    fn fill(&self) -> std::fs::File {
+        use std::io::Write;
+        let fillers = self.0.join("fillers");
+        std::fs::create_dir_all(&fillers).unwrap();
+        let mut first = std::fs::File::create(fillers.join("first")).unwrap();
+        while first.write_all(&[7; 4096]).is_ok() {}
+        for number in 0..300 {
+            if std::fs::File::create(fillers.join(number.to_string())).is_err() {
+                return first;
+            }
+        }
+        panic!("there is no end to the disk");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
 fn is_of(pid: i32, folder: &str, tag: &str) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let text = String::from_utf8_lossy(&environment).into_owned();
@@ -291,7 +341,7 @@ pub(crate) fn ticket(object: &str, verb: Verb) -> Ticket {
     Ticket::of_committed_intent(Bed::stamp(object).key, verb, 1)
 }
 
-async fn text(mut stream: BoxRead) -> String {
+pub(crate) async fn text(mut stream: BoxRead) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     String::from_utf8_lossy(&bytes).into_owned()

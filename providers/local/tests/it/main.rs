@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod network;
 mod user;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,10 +25,16 @@ fn main() -> ExitCode {
         return encamp_provider_local::shim(&request);
     }
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = [gate::trials(), life::trials(), files::trials(), network::trials()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut trials: Vec<Trial> = [
+        gate::trials(),
+        life::trials(),
+        files::trials(),
+        network::trials(),
+        words::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     trials.extend(cage::trials());
     trials.extend(limits::trials());
     if bed::is_root() {
