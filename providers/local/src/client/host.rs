@@ -14,6 +14,7 @@ use encamp_core::{
 use tokio::process::ChildStdin;
 
 use super::ability;
+use super::machines::blocking;
 use crate::cgroup;
 use crate::config::Settings;
 use crate::convert::{Offer, Plan, Record, Sight, phase_of, plan, refuse_limits, with_needs};
@@ -70,7 +71,8 @@ impl Host {
         let root = root.canonicalize().map_err(io(&root))?;
         is_ours_alone(&root)?;
         let site = Site::new(format!("local:{}", id_of(&root)?));
-        clear_remains(&root);
+        let remains = root.clone();
+        blocking(move || clear_remains(&remains)).await?;
         let abilities = ability::known(cx, &root, &helper).await?;
         let plan = plan(&settings, &abilities)?;
         let boot = boot_id().map_err(io(Path::new("/proc")))?;
