@@ -101,7 +101,10 @@ impl Host {
         };
         let grace = sandbox.record.table.stop_grace;
         if let Some(grace) = grace.filter(|_| !sandbox.place.dying().exists()) {
-            self.stop_it(cx, &sandbox, grace.0).await?;
+            // The grace is a favour; the end is a promise.
+            if let Err(error) = self.stop_it(cx, &sandbox, grace.0).await {
+                tracing::debug!(%error, machine = sandbox.name(), "it was not given its grace");
+            }
         }
         self.remove(cx, &sandbox).await
     }
@@ -112,6 +115,10 @@ impl Host {
         match place::write(&place.dying(), b"") {
             // Another process has removed it meanwhile.
             Err(_) if !place.folder.exists() => return Ok(Removal::Gone),
+            // To remove it makes room. The lock, held to the end, keeps shims away too.
+            Err(error) if is_full(&error) => {
+                tracing::debug!(%error, machine = sandbox.name(), "it is not marked as dying");
+            }
             marked => marked.map_err(io(&place.dying()))?,
         }
         self.gates().remove(sandbox.key());
@@ -167,6 +174,11 @@ impl Host {
         }
         Err(unknown("something of the machine does not end").of_machine(sandbox.name()))
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// So many looks that find nothing are believed.

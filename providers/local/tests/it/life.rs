@@ -9,10 +9,10 @@ use tokio::io::AsyncReadExt;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::bed::{Bed, cx, fresh_word, processes_of, send, ticket, trial, until, with_word};
+use crate::bed::{Bed, cx, fresh_word, is_root, processes_of, send, ticket, trial, until, with_word};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         trial("life::a_machine_whose_shim_was_killed_starts_again", again),
         trial("life::its_time_ends_what_was_held_and_what_runs", expiry),
         trial("life::a_shorter_time_counts_within_seconds", shortened),
@@ -25,7 +25,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::an_end_by_signal_is_seen_as_one", signal),
         trial("life::a_command_that_ends_at_once_has_run_once", at_once),
         trial("life::run_is_empty_after_a_new_start", fresh_run),
-    ]
+    ];
+    if is_root() {
+        trials.push(trial("life::a_full_disk_keeps_no_machine", no_room));
+    }
+    trials
 }
 
 async fn again() {
@@ -120,6 +124,17 @@ async fn grace() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     bed.destroy("web").await;
     assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), "asked\n");
+}
+
+async fn no_room() {
+    let bed = Bed::on_small_disk().await;
+    let word = fresh_word();
+    let script = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let table = json!({ "command": ["sh", "-c", script, "sh", word], "stop_grace": "5s" });
+    bed.raise("web", table).await;
+    let _filler = bed.fill();
+    bed.destroy("web").await;
+    assert_eq!(with_word(&word), [0; 0]);
 }
 
 async fn unheard() {
