@@ -4,10 +4,13 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::process::pause;
 
 /// The folder of one machine.
 #[derive(Debug, Clone)]
@@ -131,6 +134,21 @@ impl Place {
         }
     }
 
+    /// Takes the lock, also where somebody looks at it just now; nothing where `lost` says that it is held in earnest, or
+    /// it is for longer than a look takes. Waits on the calling thread.
+    pub(crate) fn take_soon(&self, mut lost: impl FnMut() -> io::Result<bool>) -> io::Result<Option<File>> {
+        for _ in 0..LOCK_LOOKS {
+            if let Some(lock) = self.take()? {
+                return Ok(Some(lock));
+            }
+            if lost()? {
+                return Ok(None);
+            }
+            pause(LOCK_PAUSE);
+        }
+        Ok(None)
+    }
+
     /// Takes the lock; nothing where somebody holds it.
     pub(crate) fn take(&self) -> io::Result<Option<File>> {
         let file = private()
@@ -146,6 +164,10 @@ impl Place {
         }
     }
 }
+
+/// How long a lock may be held by somebody who only looks.
+const LOCK_LOOKS: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Options for a file that nobody else may read.
 pub(crate) fn private() -> OpenOptions {
@@ -241,6 +263,30 @@ mod tests {
         assert!(held.is_some() && place.is_held().unwrap() && place.take().unwrap().is_none());
         drop(held);
         assert!(!place.is_held().unwrap());
+    }
+
+    #[test]
+    fn a_look_at_a_lock_is_no_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path());
+        drop(place.take().unwrap());
+        let looked_at = File::open(place.lock()).unwrap();
+        rustix::fs::flock(&looked_at, FlockOperation::LockShared).unwrap();
+        let mut looks = 0;
+        let lost = place.take_soon(|| {
+            looks += 1;
+            Ok(looks == 3)
+        });
+        assert!(lost.unwrap().is_none() && looks == 3);
+        let mut looked_at = Some(looked_at);
+        let taken = place.take_soon(|| {
+            looks += 1;
+            if looks == 6 {
+                looked_at = None;
+            }
+            Ok(false)
+        });
+        assert!(taken.unwrap().is_some());
     }
 
     #[test]

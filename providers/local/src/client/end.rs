@@ -68,7 +68,7 @@ impl Host {
         // A shim that lives ends what is left, and writes down how it ended.
         let shim = run.as_ref().is_some_and(|run| run.shim.lives());
         if shim && self.wait_free(place, SHIM).await? {
-            return place.take().map_err(io(&place.lock()));
+            return take_free(place).await;
         }
         if let Some(run) = &run {
             run.shim.signal(Signal::KILL);
@@ -77,8 +77,10 @@ impl Host {
         let (tag, lock, free) = (sandbox.record.tag.clone(), place.lock(), place.clone());
         let free = move || !free.is_held().unwrap_or(true);
         blocking(move || kill_all(|found| marked(&tag, &lock, found), free)).await?;
-        self.wait_free(place, GONE).await?;
-        place.take().map_err(io(&place.lock()))
+        if !self.wait_free(place, GONE).await? {
+            return Ok(None);
+        }
+        take_free(place).await
     }
 
     async fn wait_free(&self, place: &Place, within: Duration) -> Result<bool> {
@@ -174,6 +176,13 @@ impl Host {
         }
         Err(unknown("something of the machine does not end").of_machine(sandbox.name()))
     }
+}
+
+/// The lock of a machine of which nothing lives: others may look at it just now.
+async fn take_free(place: &Place) -> Result<Option<File>> {
+    let free = place.clone();
+    let taken = blocking(move || free.take_soon(|| Ok(false))).await?;
+    taken.map_err(io(&place.lock()))
 }
 
 fn is_full(error: &std::io::Error) -> bool {

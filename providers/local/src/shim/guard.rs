@@ -23,10 +23,6 @@ use crate::process::{ProcessId, boot_id, descendants, is_childless, kill_all, pa
 /// How often it looks whether its time was changed, and whether its folder is still there.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How long a lock may be held by somebody who only looks.
-const LOCK_LOOKS: u32 = 200;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
-
 /// How long a group may take to be empty after everything in it was killed.
 const EMPTY_LOOKS: u32 = 1000;
 const EMPTY_PAUSE: Duration = Duration::from_millis(5);
@@ -68,7 +64,9 @@ impl Guard {
         };
         // It outlives the command that started it, and that command's terminal.
         let _ = rustix::process::setsid();
-        let lock = lock(&place).map_err(failed("the lock"))?.ok_or(Word::Taken)?;
+        let stood_for = || Ok(read_json::<Run>(&place.run())?.is_some_and(|run| run.shim.lives()));
+        let lock = place.take_soon(stood_for).map_err(failed("the lock"))?;
+        let lock = lock.ok_or(Word::Taken)?;
         rustix::io::fcntl_setfd(&lock, FdFlags::empty()).map_err(|error| failed("the lock")(error.into()))?;
         if place.dying().exists() {
             return Err(Word::Failed("the machine is being destroyed".to_owned()));
@@ -282,20 +280,6 @@ enum Woken {
     /// Whoever started it is gone.
     Gate,
     First(Option<Word>),
-}
-
-fn lock(place: &Place) -> io::Result<Option<File>> {
-    for _ in 0..LOCK_LOOKS {
-        if let Some(lock) = place.take()? {
-            return Ok(Some(lock));
-        }
-        // A look at the lock takes no time; a shim does.
-        if read_json::<Run>(&place.run())?.is_some_and(|run| run.shim.lives()) {
-            return Ok(None);
-        }
-        pause(LOCK_PAUSE);
-    }
-    Ok(None)
 }
 
 fn begin_first(request: &Path) -> io::Result<(Child, ChildStdin, BufReader<ChildStdout>)> {

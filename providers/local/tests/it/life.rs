@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::bed::{Bed, cx, fresh_word, is_root, processes_of, send, ticket, trial, until, with_word};
@@ -18,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::a_shorter_time_counts_within_seconds", shortened),
         trial("life::a_time_that_cannot_be_read_any_more_counts", unread),
         trial("life::a_grace_before_destroy_is_kept", grace),
+        trial("life::whoever_looks_at_the_end_of_a_machine_is_none_of_it", looked_at),
         trial("life::what_nobody_listens_to_goes_on", unheard),
         trial("life::a_connection_that_cannot_be_taken_is_taken_later", crowded),
         trial("life::what_is_left_behind_holds_no_output_open", left_behind),
@@ -124,6 +126,20 @@ async fn grace() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     bed.destroy("web").await;
     assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), "asked\n");
+}
+
+async fn looked_at() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    let lock = std::fs::File::open(bed.folder("web").join("lock")).unwrap();
+    // It has the lock as soon as the last of the machine lets it go.
+    let looking = std::thread::spawn(move || {
+        rustix::fs::flock(&lock, FlockOperation::LockShared).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a thread without a runtime")]
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    bed.destroy("web").await;
+    looking.join().unwrap();
 }
 
 async fn no_room() {
