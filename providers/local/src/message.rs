@@ -47,6 +47,8 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: String,
     pub(crate) user: Option<String>,
+    /// `HOME` is to be that of the user: nobody has said another.
+    pub(crate) users_home: bool,
     /// Standard input is its terminal.
     pub(crate) tty: bool,
 }

@@ -31,6 +31,7 @@ impl Host {
         if request.argv.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "there is no command to run"));
         }
+        self.plan.refuse_user(request.user.as_deref())?;
         let sandbox = self.own(&request.target)?;
         let object = request.target.stamp.object();
         match self.phase(&sandbox)? {
@@ -47,12 +48,16 @@ impl Host {
         if request.tty.is_some() && !sandbox.record.create.env.contains_key("TERM") {
             env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
         }
+        let users_home = ![&env, &sandbox.record.create.env]
+            .iter()
+            .any(|env| env.contains_key("HOME"));
         let part = Part::Command(Command {
             argv: request.argv,
             cwd: request
                 .cwd
                 .unwrap_or_else(|| default_folder(&sandbox.record, &sandbox.place)),
             user: request.user.or_else(|| sandbox.record.table.user.clone()),
+            users_home,
             tty: request.tty.is_some(),
         });
         let Started { ends, exit, orders } = self.begin(cx, &sandbox, streams, part, env).await?;

@@ -106,6 +106,7 @@ impl Host {
         let mut table = table::read(&body)?;
         with_needs(&mut table, &request.needs, offer())?;
         refuse_limits(&table, &self.plan)?;
+        self.plan.refuse_user(table.user.as_deref())?;
         if body.is_null() {
             body = serde_json::json!({});
         }

@@ -19,6 +19,7 @@ pub(crate) struct Abilities {
 
 /// How machines are caged.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Plan {
     /// The group in which each machine gets its own.
     pub(crate) group: Option<PathBuf>,
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) processes: bool,
     pub(crate) overlay: bool,
     pub(crate) users: bool,
+    /// Commands may run as others.
+    pub(crate) others: bool,
     /// What there is not, and why.
     lacks: Vec<(&'static str, String)>,
 }
@@ -65,6 +68,7 @@ pub(crate) fn plan(settings: &Settings, abilities: &Abilities) -> Result<Plan> {
         processes,
         overlay,
         users: !abilities.root && (processes || overlay),
+        others: abilities.root,
         lacks,
     })
 }
@@ -91,6 +95,18 @@ impl Plan {
             processes: self.processes,
             overlay: self.overlay,
         }
+    }
+
+    /// Only root becomes somebody else; in a user name space there is nobody else.
+    pub(crate) fn refuse_user(&self, user: Option<&str>) -> Result<()> {
+        let Some(user) = user.filter(|_| !self.others) else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("nothing runs as `{user}` here: on this host another user is only to be had as root"),
+        )
+        .next_step("drop `user`, or run as root"))
     }
 
     /// What ends a machine's processes.

@@ -43,6 +43,7 @@ impl Record {
         let limiters = plan.limits.iter().map(|(limit, base)| Limiter::new(*limit, base, &tag));
         let limiters = limiters.filter(|limiter| asks(&table, limiter.limit)).collect();
         refuse_limits(&table, plan)?;
+        plan.refuse_user(table.user.as_deref())?;
         Ok(Self {
             format: FORMAT,
             tag: tag.clone(),

@@ -53,7 +53,7 @@ fn attempt(command: &Command) -> Result<io::Error, String> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if let Some(user) = user {
         next.uid(user.uid).gid(user.gid);
-        if let Some(home) = user.home {
+        if let Some(home) = user.home.filter(|_| command.users_home) {
             next.env("HOME", home);
         }
     }

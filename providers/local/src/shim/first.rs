@@ -184,6 +184,7 @@ impl Machine {
             argv: line.to_argv(),
             cwd: default_folder(&self.record, &self.place),
             user: self.record.table.user.clone(),
+            users_home: !self.record.create.env.contains_key("HOME"),
             tty: false,
         });
         let (out, out_end) = io::pipe()?;
