@@ -166,12 +166,12 @@ impl Guard {
                 },
                 Woken::First(Some(Word::Ended(exit))) => self.end = Some(exit),
                 Woken::Time | Woken::First(Some(_)) => {}
-                Woken::First(None) => break going.then(|| self.ended()),
+                Woken::First(None) => break Some(self.ended()),
             }
         };
         self.end_all();
-        // What never ran has no end either.
-        if let Some(life) = life.filter(|_| going || self.place.life().exists())
+        // What did not run has no end, and keeps the one that it had.
+        if let Some(life) = life.filter(|_| going)
             && let Err(error) = write_json(&self.place.life(), &life)
         {
             complain(&format!("the end cannot be written down: {error}"));

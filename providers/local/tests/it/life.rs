@@ -10,13 +10,14 @@ use tokio::io::AsyncReadExt;
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::bed::{Bed, cx, fresh_word, is_root, processes_of, send, ticket, trial, until, with_word};
+use crate::bed::{Bed, cx, fresh_word, is_root, is_there, processes_of, send, ticket, trial, until, with_word};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("life::a_machine_whose_shim_was_killed_starts_again", again),
         trial("life::its_time_ends_what_was_held_and_what_runs", expiry),
         trial("life::a_shorter_time_counts_within_seconds", shortened),
+        trial("life::a_time_that_is_over_changes_no_end", kept_end),
         trial("life::a_time_that_cannot_be_read_any_more_counts", unread),
         trial("life::a_grace_before_destroy_is_kept", grace),
         trial("life::whoever_looks_at_the_end_of_a_machine_is_none_of_it", looked_at),
@@ -96,6 +97,23 @@ async fn shortened() {
         .await
         .unwrap();
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
+    bed.destroy("web").await;
+}
+
+async fn kept_end() {
+    let bed = Bed::new().await;
+    let mut request = bed.request("web", json!({ "command": "exit 3" })).await;
+    request.expires = Some(in_seconds(5));
+    bed.create(request).await.unwrap();
+    bed.start("web").await.unwrap();
+    let ended = Phase::Exited(Exit::Code(3));
+    bed.wait_for("web", |phase| matches!(phase, Phase::Exited(_))).await;
+    // There is a shim again, but nothing runs.
+    bed.copy_in("web", "/srv", "file", b"x").await.unwrap();
+    let [shim, _] = processes_of(&bed.folder("web"));
+    assert!(is_there(shim));
+    until("the end of the shim", || !is_there(shim)).await;
+    assert_eq!(bed.phase("web").await, ended);
     bed.destroy("web").await;
 }
 
