@@ -6,10 +6,12 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use encamp_core::Value;
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::convert::Record;
 use crate::process::pause;
 
 /// The folder of one machine.
@@ -28,12 +30,19 @@ impl Place {
         self.folder.join("machine.json")
     }
 
+    /// The same, read; nothing where there is none.
+    pub(crate) fn record(&self) -> io::Result<Option<Record>> {
+        let value = read_json::<Value>(&self.machine())?;
+        let invalid = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+        value.map(|value| Record::read(value).map_err(invalid)).transpose()
+    }
+
     /// Which processes stand for it.
     pub(crate) fn run(&self) -> PathBuf {
         self.folder.join("run.json")
     }
 
-    /// How far its life came: written by the shim alone.
+    /// How far its life came: written by the shim, and by who stops one whose shim was killed.
     pub(crate) fn life(&self) -> PathBuf {
         self.folder.join("life.json")
     }

@@ -197,7 +197,7 @@ impl Host {
 
 impl Sandbox {
     pub(super) fn read(place: Place) -> Result<Option<Self>> {
-        let record = read_json::<Record>(&place.machine()).map_err(io(&place.machine()))?;
+        let record = place.record().map_err(io(&place.machine()))?;
         Ok(record.map(|record| Self { place, record }))
     }
 

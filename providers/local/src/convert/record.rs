@@ -29,6 +29,17 @@ pub(crate) struct Record {
 const FORMAT: u32 = 1;
 
 impl Record {
+    /// One that was written down, or why it cannot be read.
+    pub(crate) fn read(value: Value) -> Result<Self, String> {
+        let format = value.get("format").and_then(Value::as_u64).unwrap_or_default();
+        if format != u64::from(FORMAT) {
+            return Err(format!(
+                "it was written by another version of encamp, in format {format}, and this one knows {FORMAT}"
+            ));
+        }
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+
     /// A machine of a request.
     pub(crate) fn new(create: Create, plan: &Plan) -> Result<Self> {
         let hash = request_hash(&create)?;

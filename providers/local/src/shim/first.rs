@@ -18,7 +18,7 @@ use super::view::{self, Names};
 use super::{complain, server, start};
 use crate::convert::{Record, base, default_folder};
 use crate::message::{Command, Confinement, Part, Word, hear, say};
-use crate::place::{Place, read_json};
+use crate::place::Place;
 use crate::process::{descendants, is_childless, kill_all, pause};
 
 /// The name of the socket in the machine's folder.
@@ -93,7 +93,7 @@ pub(super) fn first(folder: &Path) -> ExitCode {
 fn begin(folder: &Path) -> Result<(Machine, UnixListener), String> {
     let place = Place::new(folder);
     let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    let record: Option<Record> = read_json(&place.machine()).map_err(failed("the request"))?;
+    let record = place.record().map_err(failed("the request"))?;
     let record = record.ok_or("there is no request")?;
     std::env::set_current_dir(folder).map_err(failed("the folder"))?;
     // A path to a socket may not be long, so it is relative.

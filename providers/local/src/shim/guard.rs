@@ -71,7 +71,7 @@ impl Guard {
         if place.dying().exists() {
             return Err(Word::Failed("the machine is being destroyed".to_owned()));
         }
-        let record: Option<Record> = read_json(&place.machine()).map_err(failed("the request"))?;
+        let record = place.record().map_err(failed("the request"))?;
         let record = record.ok_or_else(|| Word::Failed("there is no request".to_owned()))?;
         let request = File::open(place.machine()).map_err(failed("the request"))?;
         let _ = std::fs::remove_file(place.stopping());

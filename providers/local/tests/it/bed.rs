@@ -8,8 +8,8 @@ use std::time::Duration;
 use encamp_core::helper::Helper;
 use encamp_core::{
     Ambient, BoxRead, ControllerId, ControllerPrefix, CopyIn, CopyOut, Create, Cx, EnvId, Error, Exec, Exit,
-    InstanceName, Key, Labels, List, Logs, Name, Phase, Provider, ProviderExt, Removal, Resolve, Stamp, Stop, Target,
-    Ticket, Token, Verb, label,
+    InstanceName, Key, Labels, List, Listing, Logs, Name, Phase, Provider, ProviderExt, Removal, Resolve, Stamp, Stop,
+    Target, Ticket, Token, Verb, label,
 };
 use encamp_provider_local::kind;
 use libtest_mimic::{Failed, Trial};
@@ -247,14 +247,20 @@ impl Bed {
         Ok(tar)
     }
 
+    async fn list(&self) -> Listing {
+        let all = List::new(ControllerPrefix::new(&ControllerId::new(CONTROLLER).unwrap()));
+        let all = all.of(EnvId::new(ENVIRONMENT).unwrap());
+        self.provider.list(&cx(), all).await.unwrap()
+    }
+
+    /// Whether a list has everything that there is.
+    pub(crate) async fn covers(&self) -> bool {
+        self.list().await.covers(self.provider.site())
+    }
+
     /// The keys of everything of this controller.
     pub(crate) async fn listed(&self) -> Vec<String> {
-        let all = List::new(ControllerPrefix::new(&ControllerId::new(CONTROLLER).unwrap()));
-        let listing = self
-            .provider
-            .list(&cx(), all.of(EnvId::new(ENVIRONMENT).unwrap()))
-            .await
-            .unwrap();
+        let listing = self.list().await;
         assert!(listing.covers(self.provider.site()));
         listing.found.into_iter().map(|found| found.key).collect()
     }

@@ -19,6 +19,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gate::another_folder_is_another_site", sites),
         trial("gate::what_this_host_does_not_have_is_told", refused),
         trial("gate::what_was_refused_once_is_tried_again", tried_again),
+        trial(
+            "gate::what_another_version_wrote_is_told_and_left_alone",
+            another_format,
+        ),
         trial("gate::a_folder_that_others_can_write_is_refused", open_folder),
     ]
 }
@@ -153,6 +157,25 @@ async fn tried_again() {
         std::fs::read_to_string(folder.path().join(".abilities.json")).unwrap(),
         kept
     );
+}
+
+async fn another_format() {
+    let bed = Bed::new().await;
+    bed.create(bed.request("web", json!({})).await).await.unwrap();
+    let file = bed.folder("web").join("machine.json");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let later = before.replace("\"format\":1,", "\"format\":2,");
+    assert_ne!(before, later);
+    std::fs::write(&file, later).unwrap();
+    let error = bed.provider.inspect(&cx(), bed.target("web")).await.unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("in format 2"), "{error:?}");
+    assert!(
+        !bed.covers().await,
+        "a machine that cannot be read was left out without a word"
+    );
+    std::fs::write(&file, before).unwrap();
+    bed.destroy("web").await;
 }
 
 async fn open_folder() {
