@@ -55,8 +55,13 @@ async fn refused() {
 async fn held() {
     let bed = Bed::new().await;
     bed.raise("small", json!({ "memory": "96MiB", "pids": 24 })).await;
+    bed.raise("wide", json!({})).await;
     // `tail` keeps a line without an end in memory.
-    let said = bed.run("small", "head -c 300000000 /dev/zero | tail; exit $?").await;
+    let much = "head -c 300000000 /dev/zero | tail > /dev/null";
+    let said = bed.run("wide", much).await;
+    assert_eq!(said.exit, Exit::Code(0), "{said:?}");
+    bed.destroy("wide").await;
+    let said = bed.run("small", much).await;
     assert_ne!(said.exit, Exit::Code(0), "{said:?}");
     let said = bed.run("small", "echo here").await;
     assert_eq!(said.out, "here\n");
