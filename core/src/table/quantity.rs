@@ -17,9 +17,6 @@ pub struct ByteSize(pub u64);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
-const SIZE_PATTERN: &str = r"^[0-9]+ ?(B|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB)$";
-const SPAN_PATTERN: &str = r"^([0-9]+(ms|s|m|h|d))+$";
-
 const SIZE_UNITS: [(&str, u64); 10] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -49,6 +46,12 @@ impl ByteSize {
         let (_, factor) = SIZE_UNITS.iter().find(|(known, _)| *known == unit.trim())?;
         number.checked_mul(*factor).map(Self)
     }
+
+    /// The regular expression of what is read, as a JSON Schema has it.
+    pub fn pattern() -> String {
+        let units = SIZE_UNITS.map(|(unit, _)| unit).join("|");
+        format!(r"^\s*[0-9]+\s*({units})\s*$")
+    }
 }
 
 impl Span {
@@ -73,6 +76,19 @@ impl Span {
             rest = after[letters..].trim_start();
         }
         Some(Self::from_millis(millis))
+    }
+
+    /// The regular expression of what is read, as a JSON Schema has it.
+    pub fn pattern() -> String {
+        // Each unit may be the first; those below it may follow.
+        let mut forms = Vec::new();
+        let mut below = String::new();
+        for (unit, _) in SPAN_UNITS_MS.iter().rev() {
+            let part = format!(r"[0-9]+{unit}\s*");
+            forms.push(format!("{part}{below}"));
+            below = format!("({part})?{below}");
+        }
+        format!(r"^\s*({})$", forms.join("|"))
     }
 
     /// Whole seconds, rounded up: for carriers that count nothing finer.
@@ -160,7 +176,7 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": SIZE_PATTERN, "examples": ["512MiB"] })
+        json_schema!({ "type": "string", "pattern": Self::pattern(), "examples": ["512MiB"] })
     }
 }
 
@@ -174,7 +190,7 @@ impl JsonSchema for Span {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": SPAN_PATTERN, "examples": ["90s"] })
+        json_schema!({ "type": "string", "pattern": Self::pattern(), "examples": ["90s"] })
     }
 }
 

@@ -8,6 +8,7 @@ mod machines;
 mod stages;
 
 use encamp_core::Value;
+use encamp_core::table::{ByteSize, Span};
 use serde_json::json;
 
 use crate::kinds::Kinds;
@@ -96,7 +97,7 @@ fn one_of(words: &[&str], description: &str) -> Value {
 }
 
 fn duration(description: &str) -> Value {
-    let form = json!({ "type": "string", "pattern": r"^\s*([0-9]+(d|h|ms|m|s)\s*)+$" });
+    let form = json!({ "type": "string", "pattern": Span::pattern() });
     json!({
         "anyOf": [form, live::expression()],
         "description": format!("{description} Like `500ms`, `90s`, `1h30m`."),
@@ -104,7 +105,7 @@ fn duration(description: &str) -> Value {
 }
 
 fn size(description: &str) -> Value {
-    let form = json!({ "type": "string", "pattern": r"^\s*[0-9]+\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$" });
+    let form = json!({ "type": "string", "pattern": ByteSize::pattern() });
     json!({
         "anyOf": [form, live::expression()],
         "description": format!("{description} Like `512MiB`, `2GiB`."),

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use encamp_core::table::{ByteSize, Span};
 use encamp_core::{InstanceName, KindName, Value};
 use encamp_file::Kinds;
+use regex::Regex;
 use serde_json::json;
 
 use crate::fake::{FULL, SHOP, kinds};
@@ -67,7 +69,7 @@ impl Validator<'_> {
             "const" if argument == value => Ok(()),
             "enum" | "const" => refuse(format!("is not {argument}")),
             "pattern" => {
-                let pattern = regex::Regex::new(argument.as_str().expect("a pattern")).expect("a pattern");
+                let pattern = Regex::new(argument.as_str().expect("a pattern")).expect("a pattern");
                 let fits = value.as_str().is_none_or(|text| pattern.is_match(text));
                 if fits {
                     Ok(())
@@ -288,4 +290,41 @@ fn every_key_is_described() {
     let mut lacking = Vec::new();
     walk(&encamp_file::schema(&kinds()), "", &mut lacking);
     assert_eq!(lacking, Vec::<String>::new());
+}
+
+/// Whoever follows the schema writes what is read, and the other way round.
+#[test]
+fn quantities_of_the_schema_are_those_that_are_read() {
+    let (size, span) = (ByteSize::pattern(), Span::pattern());
+    let (size, span) = (
+        Regex::new(&size).expect("a pattern"),
+        Regex::new(&span).expect("a pattern"),
+    );
+    for text in [
+        "512MiB", "2 GB", " 1kB ", "7B", "", "5", "MiB", "-1MiB", "1.5GiB", "1gib",
+    ] {
+        assert_eq!(size.is_match(text), ByteSize::parse(text).is_some(), "{text}");
+    }
+    let units = ["d", "h", "m", "s", "ms"];
+    let pairs = units
+        .iter()
+        .flat_map(|one| units.map(|other| format!("1{one}2{other}")));
+    let others = [
+        "500ms",
+        "1h 30m",
+        " 2d ",
+        "1d2h3m4s5ms",
+        "",
+        "5",
+        "s",
+        "1x",
+        "1.5s",
+        "-1s",
+        "1 s",
+        "1s1s",
+        "1m1s1s",
+    ];
+    for text in pairs.chain(others.map(str::to_owned)) {
+        assert_eq!(span.is_match(&text), Span::parse(&text).is_some(), "{text}");
+    }
 }
