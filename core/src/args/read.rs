@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::Image;
-use crate::{Access, Class, ControllerPrefix, EnvId, Error, Labels, Phase, Result, Site, Stamp, Value};
+use crate::{Access, Class, ControllerPrefix, EnvId, Error, Labels, Phase, Result, Site, Stamp, Value, label};
 
 /// Asks whether the provider could work now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -251,6 +251,28 @@ impl List {
         self.environment = Some(environment);
         self
     }
+
+    /// What the key of everything that is listed begins with, where the key was kept.
+    pub fn prefix(&self) -> String {
+        match &self.environment {
+            Some(environment) => self.controller.of_environment(environment),
+            None => self.controller.as_str().to_owned(),
+        }
+    }
+
+    /// The labels of everything that is listed, where they were kept.
+    pub fn labels(&self) -> Labels {
+        let controller = (label::CONTROLLER.to_owned(), self.controller.controller().to_owned());
+        let environment = self.environment.iter();
+        let environment = environment.map(|environment| (label::ENVIRONMENT.to_owned(), environment.to_string()));
+        std::iter::once(controller).chain(environment).collect()
+    }
+
+    /// Whether something is listed: by its key, or by its labels.
+    pub fn takes(&self, key: &str, labels: &Labels) -> bool {
+        let has = |(name, value): (&String, &String)| labels.get(name) == Some(value);
+        key.starts_with(&self.prefix()) || self.labels().iter().all(has)
+    }
 }
 
 /// What a listing saw, and of which sites it saw everything.
@@ -357,6 +379,34 @@ impl Coverage {
         Self {
             site,
             outcome: Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ControllerId;
+
+    #[test]
+    fn a_list_takes_what_has_the_key_or_the_labels() {
+        let all = List::new(ControllerPrefix::new(&ControllerId::new("abcdef").unwrap()));
+        let one = all.clone().of(EnvId::new("0123456789").unwrap());
+        let labels = |controller: &str, environment: &str| {
+            let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            Labels::from([of(label::CONTROLLER, controller), of(label::ENVIRONMENT, environment)])
+        };
+        let key = |list: &List| format!("{}web-g1", list.prefix());
+        for (key, labels, of_all, of_one) in [
+            (key(&one), Labels::new(), true, true),
+            (key(&all), Labels::new(), true, false),
+            ("other".to_owned(), labels("abcdef", "0123456789"), true, true),
+            ("other".to_owned(), labels("abcdef", "9876543210"), true, false),
+            ("other".to_owned(), labels("fedcba", "0123456789"), false, false),
+            ("other".to_owned(), Labels::new(), false, false),
+        ] {
+            let takes = (all.takes(&key, &labels), one.takes(&key, &labels));
+            assert_eq!(takes, (of_all, of_one), "{key} {labels:?}");
         }
     }
 }

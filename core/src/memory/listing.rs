@@ -8,7 +8,7 @@ use super::thing::{Body, Machine, Thing};
 use crate::layers::Draw;
 use crate::{
     Access, Addr, AddrScope, Class, Coverage, Error, ErrorKind, Found, Keeps, Labels, List, Listing, Observed, Phase,
-    Publish, Published, Retry, Site, Target, Verb, label,
+    Publish, Published, Retry, Site, Target, Verb,
 };
 
 impl State {
@@ -83,15 +83,9 @@ pub(super) fn unreachable(site: &Site) -> Error {
 
 /// By key and, where there are labels, by label: each finds what the other misses.
 fn is_wanted(thing: &Thing, a: &List, keeps: Keeps) -> bool {
-    let labelled =
-        |name: &str, value: &str| keeps == Keeps::Labels && thing.labels.get(name).map(String::as_str) == Some(value);
-    let of_controller =
-        thing.key.starts_with(a.controller.as_str()) || labelled(label::CONTROLLER, a.controller.controller());
-    let of_environment = a.environment.as_ref().is_none_or(|environment| {
-        thing.key.starts_with(&a.controller.of_environment(environment))
-            || labelled(label::ENVIRONMENT, environment.as_str())
-    });
-    of_controller && of_environment
+    let none = Labels::new();
+    let labels = if keeps == Keeps::Labels { &thing.labels } else { &none };
+    a.takes(&thing.key, labels)
 }
 
 fn found(thing: &Thing, now: Instant, settings: &Settings) -> Found {

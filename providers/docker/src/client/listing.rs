@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, ListNetworksOptions, ListVolumesOptions};
-use encamp_core::{Class, Coverage, Cx, Error, Found, List, Listing, Result, label};
+use encamp_core::{Class, Coverage, Cx, Error, Found, List, Listing, Result};
 
 use super::Engine;
 use crate::convert::{found_image, found_machine, found_network, found_volume};
@@ -12,51 +12,22 @@ use crate::error::Effect;
 /// What the engine is asked to filter by.
 type Filter = HashMap<String, Vec<String>>;
 
-/// What of a listing is ours: by the beginning of the name, or by the labels.
-struct Wanted {
-    prefix: String,
-    labels: Vec<(&'static str, String)>,
+/// The engine's filter by name matches parts of names, and not the same parts in every version.
+fn by_name(list: &List) -> Filter {
+    HashMap::from([("name".to_owned(), vec![list.prefix()])])
 }
 
-impl Wanted {
-    fn new(list: &List) -> Self {
-        let mut labels = vec![(label::CONTROLLER, list.controller.controller().to_owned())];
-        let prefix = match &list.environment {
-            Some(environment) => {
-                labels.push((label::ENVIRONMENT, environment.to_string()));
-                list.controller.of_environment(environment)
-            }
-            None => list.controller.as_str().to_owned(),
-        };
-        Self { prefix, labels }
-    }
-
-    /// The engine's filter by name matches parts of names, and not the same parts in every version.
-    fn by_name(&self) -> Filter {
-        HashMap::from([("name".to_owned(), vec![self.prefix.clone()])])
-    }
-
-    fn by_label(&self) -> Filter {
-        let labels = self.labels.iter().map(|(name, value)| format!("{name}={value}"));
-        HashMap::from([("label".to_owned(), labels.collect())])
-    }
-
-    fn takes(&self, found: &Found) -> bool {
-        let labelled = || {
-            self.labels
-                .iter()
-                .all(|(name, value)| found.labels.get(*name) == Some(value))
-        };
-        found.key.starts_with(&self.prefix) || labelled()
-    }
+fn by_label(list: &List) -> Filter {
+    let labels = list.labels();
+    let labels = labels.iter().map(|(name, value)| format!("{name}={value}"));
+    HashMap::from([("label".to_owned(), labels.collect())])
 }
 
 impl Engine {
     /// Containers, networks, volumes and snapshots. What could not be listed makes the coverage partial; what
     /// was seen stands there all the same.
     pub(crate) async fn list(&self, cx: &Cx, list: &List) -> Listing {
-        let wanted = Wanted::new(list);
-        let (by_name, by_label) = (wanted.by_name(), wanted.by_label());
+        let (by_name, by_label) = (by_name(list), by_label(list));
         let (engine, parts) = tokio::join!(self.same_engine(cx), async {
             let (c1, c2, n1, n2, v1, v2, i) = tokio::join!(
                 self.list_machines(cx, &by_name),
@@ -75,7 +46,7 @@ impl Engine {
             match part {
                 Ok(part) => found.extend(
                     part.into_iter()
-                        .filter(|one| wanted.takes(one))
+                        .filter(|one| list.takes(&one.key, &one.labels))
                         .map(|one| ((one.class, one.id.clone()), one)),
                 ),
                 Err(error) => trouble = trouble.or(Some(error)),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use encamp_core::{Access, Class, Coverage, Error, ErrorKind, Found, List, Listing, Result, Retry, label};
+use encamp_core::{Access, Class, Coverage, Error, ErrorKind, Found, List, Listing, Result, Retry};
 
 use super::Host;
 use super::host::Sandbox;
@@ -51,7 +51,7 @@ impl Host {
             return Err(Error::new(ErrorKind::Internal, text).with("folder", name));
         };
         let create = &sandbox.record.create;
-        if !takes(list, name, &create.stamp.labels) {
+        if !list.takes(name, &create.stamp.labels) {
             return Ok(None);
         }
         let phase = self.phase(&sandbox)?;
@@ -60,18 +60,5 @@ impl Host {
         found.token = Some(create.stamp.token.to_string());
         found.labels.clone_from(&create.stamp.labels);
         Ok(Some(found))
-    }
-}
-
-/// By the beginning of its name, or by its labels.
-fn takes(list: &List, name: &str, labels: &encamp_core::Labels) -> bool {
-    let has = |key: &str, value: &str| labels.get(key).is_some_and(|has| has == value);
-    let of_controller = has(label::CONTROLLER, list.controller.controller());
-    match &list.environment {
-        None => name.starts_with(list.controller.as_str()) || of_controller,
-        Some(environment) => {
-            name.starts_with(&list.controller.of_environment(environment))
-                || of_controller && has(label::ENVIRONMENT, environment.as_str())
-        }
     }
 }
