@@ -170,6 +170,20 @@ impl Bed {
         piped(&mut self.command(arguments)).spawn().expect("it starts")
     }
 
+    /// The same, with all that it says in a file of this bed.
+    pub(crate) fn start_telling(&self, arguments: &[&str], file: &str) -> Child {
+        let told = std::fs::File::create(self.path().join(file)).expect("a file can be made");
+        let mut command = self.command(arguments);
+        let both = told.try_clone().expect("it can be shared");
+        command.stdout(both).stderr(told).spawn().expect("it starts")
+    }
+
+    /// Waits until the program has said something there.
+    #[track_caller]
+    pub(crate) fn until_told(&self, file: &str, what: &str) {
+        self.until(what, || self.read(file).contains(what));
+    }
+
     pub(crate) fn ran(&self, child: Child) -> Ran {
         let output = child.wait_with_output().expect("it ends");
         Ran {

@@ -358,10 +358,9 @@ fn a_tree_is_synced_as_git_sees_it() {
     assert!(synced.contains("0 files sent, 1 removed"), "{synced}");
     assert_eq!(listed(&bed), "a.txt\n");
     assert!(bed.encamp(&["sync", "web"]).exits(0).stdout.contains("up to date"));
-    let watching = bed.start(&["sync", "--watch"]);
-    bed.until("the first look", || {
-        bed.encamp(&["exec", "web", "--", "test", "-e", "/src/a.txt"]).code == 0
-    });
+    let watching = bed.start_telling(&["sync", "--watch"], "watched");
+    // What is there before would be brought by the command's own beginning.
+    bed.until_told("watched", "watching; Ctrl-C ends it");
     bed.write("tree/new.txt", "n");
     bed.until("the new file", || {
         bed.encamp(&["exec", "web", "--", "test", "-e", "/src/new.txt"]).code == 0
