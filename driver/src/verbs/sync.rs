@@ -1,12 +1,11 @@
 //! `encamp sync`: what changed in working trees goes to the machines that have them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use encamp::file::spec::{self, Action};
-use encamp::{Error, ErrorKind, Events, Synced};
-use ignore::WalkBuilder;
+use encamp::{Encamp, Error, ErrorKind, Events, Report, Synced};
 use serde_json::json;
 
 use crate::arguments::Sync;
@@ -35,41 +34,85 @@ pub(super) async fn sync(cx: &Context, args: &Sync) -> Result<Exit, Failure> {
         )
         .next_step("encamp validate")
     })?;
-    let name = environment.name().to_owned();
-    let mut interrupts = Interrupts::new()
+    let syncing = Syncing {
+        cx,
+        name: environment.name(),
+        machines,
+        described,
+    };
+    let interrupts = Interrupts::new()
         .map_err(|error| Error::new(ErrorKind::Internal, "signals cannot be listened for").caused_by(error))?;
-    let mut seen = look(&described);
-    let mut exit = once(cx, &name, machines.as_ref(), &described).await?;
-    if !args.watch {
-        return Ok(exit);
-    }
-    if !cx.json {
-        output::tell("watching; Ctrl-C ends it");
-    }
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = interrupts.next() => return Ok(exit),
-        }
-        let now = look(&described);
-        if now != seen {
-            seen = now;
-            exit = once(cx, &name, machines.as_ref(), &described).await?;
-        }
+    if args.watch {
+        syncing.watch(interrupts).await
+    } else {
+        Ok(syncing.once().await?)
     }
 }
 
-async fn once(
-    cx: &Context,
-    name: &str,
-    machines: Option<&BTreeSet<String>>,
-    described: &spec::Environment,
-) -> Result<Exit, Failure> {
-    let synced = cx
-        .encamp
-        .sync(name, machines.cloned(), described.clone(), Events::none())
-        .await?;
-    Ok(tell(cx, name, &synced))
+/// What goes where.
+struct Syncing<'a> {
+    cx: &'a Context,
+    /// Of the environment.
+    name: &'a str,
+    /// None where all are meant that have a tree.
+    machines: Option<BTreeSet<String>>,
+    described: spec::Environment,
+}
+
+impl Syncing<'_> {
+    async fn once(&self) -> Result<Exit, Error> {
+        let (machines, described) = (self.machines.clone(), self.described.clone());
+        let synced = self.cx.encamp.sync(self.name, machines, described, Events::none());
+        Ok(tell(self.cx, self.name, &synced.await?))
+    }
+
+    /// Goes on until Ctrl-C, or until the environment is gone. What is refused, for example as another command holds
+    /// it, is told once and tried again at each look.
+    async fn watch(&self, mut interrupts: Interrupts) -> Result<Exit, Failure> {
+        let (mut seen, mut refused) = (None, None);
+        let mut exit = Exit::Well;
+        loop {
+            let now = look(&self.described);
+            if refused.is_some() || seen.as_ref() != Some(&now) {
+                match self.once().await {
+                    Ok(done) => (exit, refused) = (done, None),
+                    // None of its machines has a tree, for example: no waiting mends that.
+                    Err(error) if seen.is_none() && error.kind() == ErrorKind::Invalid => return Err(error.into()),
+                    Err(error) => {
+                        exit = exit_of(&error);
+                        let text = Report(&error).to_string();
+                        if refused.as_ref() != Some(&text) {
+                            self.tell_refusal(&error, "the machines are as they were; tried again until it works");
+                        }
+                        refused = Some(text);
+                    }
+                }
+                if seen.replace(now).is_none() && !self.cx.json {
+                    output::tell("watching; Ctrl-C ends it");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = interrupts.next() => return Ok(exit),
+            }
+            match self.cx.encamp.environment(self.name).await {
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {
+                    self.tell_refusal(&gone, "");
+                    return Ok(exit_of(&gone));
+                }
+                // A store that cannot be read now is told by the next sync.
+                _ => {}
+            }
+        }
+    }
+
+    fn tell_refusal(&self, error: &Error, now: &str) {
+        if self.cx.json {
+            output::json(&json!({ "event": "refused", "environment": self.name, "error": error_json(error) }));
+        }
+        let scene = self.cx.scene(Some(self.name), now);
+        self.cx.tell_errors(std::slice::from_ref(error), &scene);
+    }
 }
 
 /// One line for each machine, then what failed.
@@ -108,27 +151,23 @@ fn tell(cx: &Context, environment: &str, synced: &[Synced]) -> Exit {
 }
 
 /// What the trees look like from outside: names, sizes, times. Only a change of it is worth to hash all of them.
-fn look(described: &spec::Environment) -> Vec<(std::path::PathBuf, u64, Option<std::time::SystemTime>)> {
+fn look(described: &spec::Environment) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
     let steps = described.machines.iter().flat_map(|machine| &machine.setup);
-    let trees: BTreeSet<&Path> = steps
-        .filter_map(|step| match &step.action {
-            Action::Sync(tree) => Some(tree.from.as_path()),
-            _ => None,
-        })
-        .collect();
+    let trees = steps.filter_map(|step| match &step.action {
+        Action::Sync(tree) => Some(tree),
+        _ => None,
+    });
     let mut files = Vec::new();
     for tree in trees {
-        // Trees that cannot be read are told by the sync itself.
-        let entries = WalkBuilder::new(tree)
-            .hidden(false)
-            .require_git(false)
-            .build()
-            .flatten();
-        files.extend(entries.filter_map(|entry| {
-            let metadata = entry.metadata().ok()?;
-            Some((entry.into_path(), metadata.len(), metadata.modified().ok()))
+        // A tree that cannot be read is told by the sync itself.
+        let paths = Encamp::files_of(tree).unwrap_or_default();
+        files.extend(paths.into_iter().filter_map(|path| {
+            let metadata = path.symlink_metadata().ok()?;
+            Some((path, metadata.len(), metadata.modified().ok()))
         }));
     }
+    // Several machines may have the same tree.
     files.sort();
+    files.dedup();
     files
 }

@@ -23,6 +23,7 @@ mod init;
 #[cfg(feature = "failpoints")]
 mod local_failpoints;
 mod local_run;
+mod local_sync;
 mod no_daemon;
 mod settings;
 mod store;

@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
 use crate::keeper::{self, Request};
 use crate::report::{Disposal, RunReport};
+use crate::setup;
 use crate::state_folder::StateFolder;
 use crate::sweep::Swept;
 use crate::verbs;
@@ -220,6 +221,11 @@ impl Encamp {
         self.engine
             .run(async move { verbs::sync::sync(&camp, &name, machines.as_ref(), &spec, events).await })
             .await
+    }
+
+    /// The files that [`Encamp::sync`] brings of a tree as it is now: for those who watch it.
+    pub fn files_of(tree: &spec::Sync) -> Result<Vec<PathBuf>> {
+        setup::files_of_tree(&tree.from, &tree.exclude)
     }
 
     /// Disposes of everything that is due on every site that was ever used.

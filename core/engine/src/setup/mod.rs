@@ -23,7 +23,7 @@ pub(crate) use services::{
 };
 
 use self::place::Place;
-pub(crate) use self::sync::Synced as Trees;
+pub(crate) use self::sync::{Synced as Trees, files_of_tree};
 use crate::command;
 use crate::inside::{Inside, LAST_LINES, Said};
 use crate::journal::{IntentRow, Op};

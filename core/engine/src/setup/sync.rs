@@ -88,37 +88,45 @@ pub(super) async fn sync(
     Ok(synced)
 }
 
-/// The files that git would carry, also outside a repository, without what is excluded.
+/// The files of a working tree that git would carry, also outside a repository, without what is excluded: those that
+/// `sync` brings.
+pub(crate) fn files_of_tree(from: &Path, exclude: &[String]) -> Result<Vec<PathBuf>> {
+    let invalid = |e: ignore::Error| {
+        Error::new(
+            ErrorKind::Invalid,
+            format!("{} cannot be walked through", from.display()),
+        )
+        .caused_by(e)
+    };
+    let mut overrides = OverrideBuilder::new(from);
+    for pattern in exclude.iter().map(String::as_str).chain([".git", MANIFEST]) {
+        overrides.add(&format!("!{pattern}")).map_err(invalid)?;
+    }
+    let walk = WalkBuilder::new(from)
+        .hidden(false)
+        .require_git(false)
+        .overrides(overrides.build().map_err(invalid)?)
+        .build();
+    let mut files = Vec::new();
+    for entry in walk {
+        let entry = entry.map_err(invalid)?;
+        if entry
+            .file_type()
+            .is_some_and(|kind| kind.is_file() || kind.is_symlink())
+        {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// What a tree is made of now.
 async fn scan(from: PathBuf, exclude: Vec<String>) -> Result<Manifest> {
     let scanning = tokio::task::spawn_blocking(move || {
-        let invalid = |e: ignore::Error| {
-            Error::new(
-                ErrorKind::Invalid,
-                format!("{} cannot be walked through", from.display()),
-            )
-            .caused_by(e)
-        };
-        let mut overrides = OverrideBuilder::new(&from);
-        for pattern in exclude.iter().map(String::as_str).chain([".git", MANIFEST]) {
-            overrides.add(&format!("!{pattern}")).map_err(invalid)?;
-        }
         let mut files = Manifest::new();
-        let walk = WalkBuilder::new(&from)
-            .hidden(false)
-            .require_git(false)
-            .overrides(overrides.build().map_err(invalid)?)
-            .build();
-        for entry in walk {
-            let entry = entry.map_err(invalid)?;
-            if !entry
-                .file_type()
-                .is_some_and(|kind| kind.is_file() || kind.is_symlink())
-            {
-                continue;
-            }
-            let path = entry.path();
-            let relative = path.strip_prefix(&from).unwrap_or(path).to_owned();
-            files.insert(relative, fingerprint(path)?);
+        for path in files_of_tree(&from, &exclude)? {
+            let relative = path.strip_prefix(&from).unwrap_or(&path).to_owned();
+            files.insert(relative, fingerprint(&path)?);
         }
         Ok(files)
     });
