@@ -132,6 +132,7 @@ fn crash_living_run_is_left_to_itself() {
             .contains("left alone: an encamp that still has the lost store"),
         "{ended}"
     );
+    assert!(ended.said().contains("nothing was recorded again · "), "{ended}");
     assert!(installation.environments().is_empty(), "{ended}");
     installation.call(&["gc"]).well();
     assert!(installation.environments().is_empty());

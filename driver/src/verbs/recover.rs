@@ -111,7 +111,10 @@ fn last_line(recovery: &Recovery) -> String {
         .filter(|environment| environment.is_new)
         .count();
     let found = match (again, recovery.recorded()) {
-        (0, 0) if recovery.environments.is_empty() => "nothing of ours was found".to_owned(),
+        (0, 0) if !recovery.held.is_empty() => "nothing was recorded again".to_owned(),
+        (0, 0) if recovery.environments.is_empty() && recovery.late.is_empty() => {
+            "nothing of ours was found".to_owned()
+        }
         (0, 0) => "nothing was found that the store does not know".to_owned(),
         (0, things) => format!("{} recorded again", words::count(things, "thing")),
         (again, _) => format!("{} recorded again", words::count(again, "environment")),
