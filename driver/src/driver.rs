@@ -126,7 +126,8 @@ impl Driver {
             Ok(encamp) => encamp,
             Err(error) => return failed(&error.into(), &mut scene),
         };
-        if encamp.store_was_lost() && !json && !matches!(verb, Verb::Recover) {
+        // Of no other command's concern, and with --json no part of what this one answers.
+        if encamp.store_was_lost() && !matches!(verb, Verb::Recover) {
             output::tell(&format!(
                 "the store of this installation was not there, and is empty now · encamp recover{} finds what it knew",
                 desk.state_flag()

@@ -50,6 +50,24 @@ fn run_says_so_exits_3_and_leaves_nothing() {
     assert_eq!(bed.encamp(&["ls"]).stdout, "no environments\n");
 }
 
+/// Whoever reads JSON is told as well: it is said once.
+#[test]
+fn a_lost_store_is_told_to_programs_beside_what_they_read() {
+    let bed = Bed::new();
+    bed.encamp(&["ls"]).exits(0);
+    for file in ["store.db", "store.db-wal", "store.db-shm"] {
+        let _ = std::fs::remove_file(bed.path().join("state").join(file));
+    }
+    assert_snapshot!(bed.encamp(&["ls", "--json"]), @r#"
+    exit 0
+    -- stdout
+    {"v":1,"environments":[]}
+    -- stderr
+    the store of this installation was not there, and is empty now · encamp recover finds what it knew
+    "#);
+    assert_eq!(bed.encamp(&["ls", "--json"]).stderr, "", "it is said once");
+}
+
 #[test]
 fn programs_get_the_code_too() {
     let bed = Bed::new();
