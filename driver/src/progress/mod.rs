@@ -214,15 +214,21 @@ pub(crate) fn headline(plan: &Plan, ttl: Option<std::time::Duration>, ends: Time
     outlook::changes(plan)
 }
 
-/// Who ends the environment if this command cannot; a keeper is expected, and named only in `up`, `ls` and `show`.
+/// Who ends the environment if this command cannot.
 pub(crate) fn kept(survival: &Survival) -> String {
     match survival {
-        Survival::NextCommand { why } if !why.is_empty() => {
-            format!(
-                " · no keeper ({}): if encamp is killed, its next command ends this",
-                crate::clean::line(why)
-            )
+        Survival::Keeper { pid, apart: true } => format!(" · keeper {pid}"),
+        Survival::Keeper { pid, apart: false } => {
+            format!(" · keeper {pid}, unless its whole control group is killed")
         }
+        Survival::NextCommand { why } => {
+            let why = match why.as_str() {
+                "" => String::new(),
+                why => format!(" ({})", crate::clean::line(why)),
+            };
+            format!(" · no keeper{why}: if encamp is killed, its next command ends this")
+        }
+        // The engine may come to know more.
         _ => String::new(),
     }
 }

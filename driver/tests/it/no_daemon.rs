@@ -17,7 +17,7 @@ fn up_says_so_and_exits_3() {
     -- stdout
     0 of 2 machines ready after [T] · nothing exists, `encamp up` tries again
     -- stderr
-    [AT] pair 2 machines, ttl 10m (until [CLOCK])
+    [AT] pair 2 machines, ttl 10m (until [CLOCK]) · no keeper: if encamp is killed, its next command ends this
     error[E0401]: no Docker daemon answers at unix:///nonexistent
       while: up pair, web and client on `docker`, step connect, after [T]
       why:   chosen by: DOCKER_HOST
@@ -37,7 +37,7 @@ fn run_says_so_exits_3_and_leaves_nothing() {
     -- stdout
     0 of 2 machines ready, no task ran, failed after [T] · results in encamp-out/
     -- stderr
-    [AT] pair-[RUN] 2 machines, ttl 10m (until [CLOCK])
+    [AT] pair-[RUN] 2 machines, ttl 10m (until [CLOCK]) · no keeper: if encamp is killed, its next command ends this
     [AT] pair-[RUN] destroying
     [AT] pair-[RUN] gone  [T]  nothing left
     error[E0401]: no Docker daemon answers at unix:///nonexistent
