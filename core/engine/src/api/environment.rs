@@ -11,10 +11,12 @@ use encamp_core::{
 };
 
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use super::encamp::Summary;
 use super::runtime::Engine;
 use crate::camp::Camp;
+use crate::clock::monotonic_now as now;
 use crate::inside::Inside;
 use crate::journal::{EnvironmentRow, IntentRow, IntentState};
 use crate::secrets::Redactor;
@@ -128,12 +130,16 @@ impl Environment {
         Ok(members.into_iter().map(|row| self.wrap(row)).collect())
     }
 
-    /// Looks at its machines as they are now, each for so long at most; those that were never sent are left out.
+    /// Looks at its machines as they are now, for so long at most in all; those that were never sent are left out.
     pub async fn look(&self, within: Duration) -> Result<BTreeMap<String, Result<Looked>>> {
         let (camp, environment) = (Arc::clone(&self.camp), self.row.name.clone());
         let rows: Vec<IntentRow> = self.machines.values().filter(|row| row.id.is_some()).cloned().collect();
         let looking = async move {
-            let looks: Vec<_> = rows.iter().map(|row| look(&camp, &environment, row, within)).collect();
+            let by = now() + within;
+            let looks: Vec<_> = rows
+                .iter()
+                .map(|row| look(&camp, &environment, row, within, by))
+                .collect();
             let looks = futures_util::stream::iter(looks).buffer_unordered(LOOKS);
             Ok(looks.collect::<BTreeMap<_, _>>().await)
         };
@@ -163,7 +169,13 @@ pub struct Looked {
     pub dead: Vec<DeadService>,
 }
 
-async fn look(camp: &Camp, environment: &str, row: &IntentRow, within: Duration) -> (String, Result<Looked>) {
+async fn look(
+    camp: &Camp,
+    environment: &str,
+    row: &IntentRow,
+    within: Duration,
+    by: Instant,
+) -> (String, Result<Looked>) {
     let looking = async {
         let provider = camp.provider_of(row).await?;
         let inside = Inside::of(environment, within, provider, row);
@@ -175,7 +187,7 @@ async fn look(camp: &Camp, environment: &str, row: &IntentRow, within: Duration)
         };
         Ok(Looked { phase, dead })
     };
-    let looked = tokio::time::timeout(within, looking).await.unwrap_or_else(|_| {
+    let looked = tokio::time::timeout_at(by, looking).await.unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Unavailable,
             format!("no answer within {within:?}"),
