@@ -6,6 +6,7 @@ use encamp::{Checked, Error, ErrorKind, InstanceName, Level, Report, Summary};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::ls::ending;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, exit_of};
@@ -154,7 +155,7 @@ async fn environments(cx: &Context) -> Vec<Line> {
         .map(|summary| summary.name.as_str())
         .collect();
     let mut lines = vec![Line::new(None, "store", words::count(all.len(), "environment"))];
-    lines.extend(all.iter().map(keeper));
+    lines.extend(all.iter().map(|summary| keeper(cx, summary)));
     if !due.is_empty() {
         let text = format!("overdue: {}", words::list(&due));
         lines.push(Line::new(Some(Level::Warning), "due", text).help(Some(format!("encamp gc{}", cx.state_flag()))));
@@ -163,13 +164,13 @@ async fn environments(cx: &Context) -> Vec<Line> {
 }
 
 /// Who keeps an environment, and where it writes.
-fn keeper(summary: &Summary) -> Line {
+fn keeper(cx: &Context, summary: &Summary) -> Line {
     let log = summary.keeper_log.as_deref().filter(|log| log.exists());
     let log = log.map(|log| format!(", {}", log.display())).unwrap_or_default();
     let name = clean::line(&summary.name);
     match summary.keeper {
         Some(pid) => Line::new(None, "keeper", format!("{name}: process {pid}{log}")),
-        None => Line::new(None, "keeper", format!("{name}: none; the next command ends it{log}")),
+        None => Line::new(None, "keeper", format!("{name}: none; {}{log}", ending(cx, summary))),
     }
 }
 

@@ -67,6 +67,14 @@ pub(super) fn ends(cx: &Context, summary: &Summary) -> String {
     format!("{} ({until}) by {by}", moment::clock(summary.ends))
 }
 
+/// The same in a sentence: `ends 16:32 (in 1h 54m) by keeper`.
+pub(super) fn ending(cx: &Context, summary: &Summary) -> String {
+    match summary.state {
+        "overdue" => ends(cx, summary),
+        _ => format!("ends {}", ends(cx, summary)),
+    }
+}
+
 /// How long a lease still runs, and once it is over when `gc` acts on that.
 fn until(left: Option<Duration>, over_for: Duration, grace: Duration) -> String {
     match (left, grace.checked_sub(over_for)) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use encamp::{Environment, Error, Looked, Machine, Phase, Value};
 use serde_json::json;
 
-use super::ls::{ends, summary_json};
+use super::ls::{ending, summary_json};
 use crate::arguments::Show;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -69,11 +69,7 @@ fn head(cx: &Context, environment: &Environment) -> String {
     parts.extend(summary.file.as_ref().map(|file| format!("from {}", clean::line(file))));
     parts.extend(summary.holder.as_ref().map(|holder| format!("held by encamp {holder}")));
     parts.extend(summary.keeper.map(|pid| format!("keeper {pid}")));
-    parts.push(if summary.state == "overdue" {
-        ends(cx, summary)
-    } else {
-        format!("ends {}", ends(cx, summary))
-    });
+    parts.push(ending(cx, summary));
     parts.join(" · ")
 }
 
