@@ -75,6 +75,8 @@ fn what_was_recorded_and_not_started_has_not_run() {
             "ran\n",
             "{point}: it runs once, and when it is meant to"
         );
+        // That none is left says something only where one is seen.
+        assert!(shims(&bed) > 0, "{point}: none is seen");
         bed.run(&mut settled(&["down"])).exits(0);
         assert_eq!(shims(&bed), 0, "{point}");
         std::fs::remove_file(place.path().join("ran")).expect("this host can be asked");
