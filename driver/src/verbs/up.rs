@@ -181,9 +181,11 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     // What is there and failed is replaced, which is asked about.
     let asks = !report.interrupted && report.machines.iter().any(|machine| unready(&machine));
     let command = format!("{}{}", again(cx, args), if asks { " --yes" } else { "" });
-    if report.interrupted && !report.errors.is_empty() {
-        // Not by whoever typed this: another command has it now, and says what becomes of it.
+    if report.interrupted {
+        // What had failed by then, or who has taken it over.
         cx.tell_errors(&report.errors, &cx.scene(Some(&report.environment), &now));
+    }
+    if report.taken_over {
         output::result(&format!("interrupted · {now}"));
         return exit;
     }

@@ -36,6 +36,8 @@ pub(crate) struct Raised {
     /// The newest row of each machine that is there.
     pub(crate) rows: BTreeMap<Name, IntentRow>,
     pub(crate) interrupted: bool,
+    /// By another command, whose error is among the others.
+    pub(crate) taken_over: bool,
 }
 
 impl Raised {
@@ -118,7 +120,7 @@ pub(crate) async fn raise(
     session.stop.cancel();
     let mut raised = work.await?;
     // Also where everything had come by then.
-    raised.interrupted = true;
+    (raised.interrupted, raised.taken_over) = (true, true);
     raised.errors.push(unwanted);
     Ok(raised)
 }
@@ -180,6 +182,7 @@ impl Raising<'_> {
             facts: Facts::default(),
             rows: BTreeMap::new(),
             interrupted: self.session.stop.is_cancelled(),
+            taken_over: false,
         };
         for machine in &self.spec.machines {
             let Some(ended) = ended.as_mut().map_err(|error| error.clone())?.remove(&machine.name) else {

@@ -60,8 +60,10 @@ pub struct UpReport {
     pub survival: Survival,
     /// Whether anything of it may exist; where nothing came of it, it is not recorded any more.
     pub exists: bool,
-    /// Stopped by the user.
+    /// Stopped by the user, or by another command.
     pub interrupted: bool,
+    /// Another command has it now, and says what becomes of it.
+    pub taken_over: bool,
     /// How long it took.
     pub millis: u64,
 }
@@ -293,6 +295,7 @@ impl Pending {
             outputs,
             ends,
             interrupted: raised.interrupted,
+            taken_over: raised.taken_over,
             exists: true,
             millis,
         };
