@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::arguments::OfFile;
 use crate::failure::{self, Failure, Scene};
 use crate::follow::Follow;
+use crate::output;
 use crate::progress::{Of, Shown};
 use crate::settings::Settings;
-use crate::{flagged, output};
 
 /// The file where none is named.
 pub(crate) const FILE: &str = "encamp.toml";
@@ -34,9 +34,7 @@ pub(crate) struct Desk {
     pub(crate) live: bool,
     /// What the terminal is called, for programs in machines.
     pub(crate) terminal: Option<String>,
-    /// `--state`, as it was typed.
-    pub(crate) state: Option<PathBuf>,
-    /// The same as it is typed again.
+    /// `--state` as it is typed again.
     pub(crate) state_flag: String,
     pub(crate) began: Instant,
 }
@@ -136,11 +134,6 @@ impl Desk {
     /// What shows the events of this command.
     pub(crate) fn follow(&self, of: Of) -> Result<Follow, Error> {
         Follow::new(Shown::new(of, self.json, self.live))
-    }
-
-    /// `--state` again, for a command to type.
-    pub(crate) fn state_flag(&self) -> String {
-        flagged::flag(self.state.as_deref())
     }
 
     /// How long the command has been at it.

@@ -59,7 +59,7 @@ impl Driver {
                 if error.use_stderr() {
                     output::tell_text(&text);
                 } else {
-                    output::result(text.trim_end());
+                    output::said(text.trim_end());
                 }
                 u8::try_from(error.exit_code()).unwrap_or(2).into()
             }
@@ -72,6 +72,7 @@ impl Driver {
         let name = verb.as_str();
         let json = global.json;
         let state = flagged::flag(global.state.as_deref());
+        output::keep_state(&state);
         let mut scene = Scene {
             state: &state,
             verb: name,
@@ -112,7 +113,6 @@ impl Driver {
             yes: global.yes,
             live: output::is_terminal() && !variables.terminal_is_dumb(),
             terminal: variables.terminal(),
-            state: global.state,
             state_flag: state.clone(),
             began,
         };
@@ -128,10 +128,9 @@ impl Driver {
         };
         // Of no other command's concern, and with --json no part of what this one answers.
         if encamp.store_was_lost() && !matches!(verb, Verb::Recover) {
-            output::tell(&format!(
-                "the store of this installation was not there, and is empty now · encamp recover{} finds what it knew",
-                desk.state_flag()
-            ));
+            output::tell(
+                "the store of this installation was not there, and is empty now · encamp recover finds what it knew",
+            );
         }
         let cx = Context { encamp, desk };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -92,7 +92,7 @@ async fn explained(cx: &Context, mut error: Error, places: &Places) -> Error {
         return error;
     };
     if let Some((environment, machine)) = of_store(cx, port).await {
-        let flag = cx.state_flag();
+        let flag = &cx.state_flag;
         return error.with(
             "held by",
             format!("machine {machine} of environment `{environment}` (encamp down -e {environment}{flag})"),

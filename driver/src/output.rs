@@ -8,19 +8,40 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anstream::{AutoStream, ColorChoice};
 use encamp::Value;
 
 use crate::clean;
+use crate::flagged::flagged;
 
-/// Writes a line of what was asked for.
-pub(crate) fn result(line: &str) {
-    let _ = try_result(line);
+/// ` --state DIR` of this command, where it was given.
+static STATE: OnceLock<String> = OnceLock::new();
+
+/// From now on the commands to type that stand in encamp's own lines have this flag.
+pub(crate) fn keep_state(flag: &str) {
+    // It is typed once, so a second time says the same.
+    let _ = STATE.set(flag.to_owned());
 }
 
-/// Writes a line of what was asked for, and says whether it could be.
-pub(crate) fn try_result(line: &str) -> io::Result<()> {
+/// A line of encamp's own, whose commands find the same store.
+pub(crate) fn own(line: &str) -> String {
+    flagged(line, STATE.get().map_or("", String::as_str))
+}
+
+/// Writes a line of what was asked for, in encamp's own words.
+pub(crate) fn result(line: &str) {
+    said(&own(line));
+}
+
+/// Writes a line of what was asked for, as a machine, a file or a program has it.
+pub(crate) fn said(line: &str) {
+    let _ = try_said(line);
+}
+
+/// The same, and says whether it could be.
+pub(crate) fn try_said(line: &str) -> io::Result<()> {
     let mut stdout = AutoStream::auto(io::stdout().lock());
     writeln!(stdout, "{}", clean::text(line))?;
     stdout.flush()
@@ -34,7 +55,7 @@ pub(crate) fn json(object: &Value) {
 /// Writes an object for programs, and says whether it could be.
 pub(crate) fn try_json(object: &Value) -> io::Result<()> {
     let text = escaped(&object.to_string());
-    try_result(&format!("{{\"v\":1,{}", text.trim_start_matches('{')))
+    try_said(&format!("{{\"v\":1,{}", text.trim_start_matches('{')))
 }
 
 /// JSON in which no control character stands as itself: those beyond ASCII are left alone by its writer.
@@ -56,8 +77,13 @@ pub(crate) fn escaped_lines(json: &str) -> String {
     json.lines().map(escaped).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes a line of progress or diagnosis.
+/// Writes a line of progress or diagnosis, in encamp's own words.
 pub(crate) fn tell(line: &str) {
+    tell_said(&own(line));
+}
+
+/// Writes a line of progress or diagnosis, as a machine has it.
+pub(crate) fn tell_said(line: &str) {
     let mut stderr = AutoStream::auto(io::stderr().lock());
     let _ = writeln!(stderr, "{}", clean::text(line));
 }

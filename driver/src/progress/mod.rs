@@ -92,11 +92,15 @@ impl Shown {
         self.timeline.take(event);
         match self.form {
             Form::Silent => {}
-            Form::Json => output::result(&output::escaped(&json_line(event))),
+            Form::Json => output::said(&output::escaped(&json_line(event))),
             Form::Lines => {
                 let headline = |plan: &Plan, ends| (!self.planned).then(|| headline(plan, self.ttl, ends));
+                let put = match event {
+                    Event::TaskOutput { .. } => output::tell_said,
+                    _ => output::tell,
+                };
                 for line in lines::of(event, self.of, headline) {
-                    output::tell(&line);
+                    put(&line);
                 }
             }
             Form::Live(_) => {
@@ -116,7 +120,7 @@ impl Shown {
     /// Says a line between all others.
     pub(crate) fn say(&mut self, line: &str) {
         match self.form {
-            Form::Live(_) => self.draw(&[line.to_owned()]),
+            Form::Live(_) => self.draw(&[output::own(line)]),
             Form::Json => output::json(&json!({ "event": "note", "text": line })),
             Form::Lines => output::tell(&format!("{} {line}", moment::stamp())),
             Form::Silent => output::tell(line),
@@ -171,7 +175,7 @@ impl Shown {
             Event::TaskOutput { machine, line, .. } => vec![said(machine, line)],
             Event::TaskFinished(report) => vec![live::task(report, width)],
             Event::Disposed(disposal) if self.of == Of::Run => vec![live::down(disposal, width)],
-            Event::Note { text } => vec![format!("  {}", crate::clean::line(text))],
+            Event::Note { text } => vec![output::own(&format!("  {}", crate::clean::line(text)))],
             _ => Vec::new(),
         }
     }

@@ -6,6 +6,6 @@ use crate::failure::Failure;
 use crate::{completion, output};
 
 pub(crate) fn completions(args: &Completions) -> Result<Exit, Failure> {
-    output::result(completion::script(args.shell)?.trim_end());
+    output::said(completion::script(args.shell)?.trim_end());
     Ok(Exit::Well)
 }

@@ -158,7 +158,7 @@ async fn environments(cx: &Context) -> Vec<Line> {
     lines.extend(all.iter().map(|summary| keeper(cx, summary)));
     if !due.is_empty() {
         let text = format!("overdue: {}", words::list(&due));
-        lines.push(Line::new(Some(Level::Warning), "due", text).help(Some(format!("encamp gc{}", cx.state_flag()))));
+        lines.push(Line::new(Some(Level::Warning), "due", text).help(Some("encamp gc")));
     }
     lines
 }

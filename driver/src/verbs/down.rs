@@ -62,7 +62,7 @@ async fn some(cx: &Context, environment: &Environment, named: &[String]) -> Resu
             }
             Answer::Nobody(question) => {
                 let refusal = Refusal::new(codes::NOT_CONFIRMED, format!("{question} Nobody can be asked here"));
-                let again = format!("encamp down {} -e {name}{} --yes", named.join(" "), cx.state_flag());
+                let again = format!("encamp down {} -e {name} --yes", named.join(" "));
                 return Err(refusal.now(now).help(again).into());
             }
         }

@@ -141,7 +141,7 @@ fn tell(cx: &Context, machine: &str, line: &str, width: Option<usize>) -> std::i
     }
     let line = clean::line(line);
     match width {
-        Some(width) => output::try_result(&format!("{machine:<width$} | {line}")),
-        None => output::try_result(&line),
+        Some(width) => output::try_said(&format!("{machine:<width$} | {line}")),
+        None => output::try_said(&line),
     }
 }

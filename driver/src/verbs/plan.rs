@@ -35,7 +35,7 @@ pub(super) async fn plan(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
     for line in outlook::lines(&preview) {
         output::result(&line);
     }
-    for note in outlook::notes(&preview, &of(cx, args, &preview.environment)) {
+    for note in outlook::notes(&preview, &of(args, &preview.environment)) {
         output::result(&note);
     }
     let now = if preview.is_new {

@@ -24,7 +24,7 @@ pub(super) async fn recover(cx: &Context) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     for environment in &recovery.environments {
-        tell(cx, environment);
+        tell(environment);
     }
     for key in &recovery.late {
         output::result(&format!(
@@ -52,7 +52,7 @@ pub(super) async fn recover(cx: &Context) -> Result<Exit, Failure> {
 }
 
 /// The environment, a line for each thing of it that stands there, and what to do where its lease was over.
-fn tell(cx: &Context, environment: &Recovered) {
+fn tell(environment: &Recovered) {
     let is_new = |standing: &&Standing| standing.is_new;
     let added = environment.objects.iter().filter(is_new).count();
     let what = match (environment.is_new, added) {
@@ -68,11 +68,10 @@ fn tell(cx: &Context, environment: &Recovered) {
     }
     if let Some(ended) = environment.ended {
         output::tell(&format!(
-            "{}: by its labels its lease ended at {}; it is kept until {ends} · encamp extend 1h -e {}{} keeps it longer",
+            "{}: by its labels its lease ended at {}; it is kept until {ends} · encamp extend 1h -e {} keeps it longer",
             environment.name,
             moment::clock(ended),
-            environment.name,
-            cx.state_flag()
+            environment.name
         ));
     }
 }

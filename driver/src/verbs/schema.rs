@@ -12,6 +12,6 @@ pub(super) fn schema(desk: &Desk) -> Result<Exit, Failure> {
     let text = serde_json::to_string_pretty(&schema)
         .map_err(|error| Error::new(ErrorKind::Internal, "the schema cannot be written as JSON").caused_by(error))?;
     // It is JSON whether that was asked for or not, and has a version of its own.
-    output::result(&output::escaped_lines(&text));
+    output::said(&output::escaped_lines(&text));
     Ok(Exit::Well)
 }

@@ -24,7 +24,7 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, shown: &Shown) 
     }
     for task in report.tasks.iter().filter(|task| task.outcome == Outcome::Failed) {
         for line in failed(task) {
-            output::result(&line);
+            output::said(&line);
         }
     }
     let was_there = report.machines.iter().any(|machine| machine.id.is_some());
@@ -32,10 +32,10 @@ pub(super) fn tell(cx: &Context, args: &Run, report: &RunReport, shown: &Shown) 
         output::result(&line);
     }
     if report.outcome == Outcome::Failed && was_there && args.keep.is_none() {
-        output::result(&format!("Again with the machines kept: {}", again(cx, args)));
+        output::result(&format!("Again with the machines kept: {}", again(args)));
     }
     if report.disposal.is_none() {
-        let of = format!("-e {}{}", report.environment, cx.state_flag());
+        let of = format!("-e {}", report.environment);
         output::result(&format!(
             "Kept: encamp exec MACHINE {of} -- sh · encamp down {of} ends it now"
         ));
@@ -102,18 +102,14 @@ fn command(text: &str) -> String {
 }
 
 /// The same run, with the machines kept where it fails.
-fn again(cx: &Context, args: &Run) -> String {
+fn again(args: &Run) -> String {
     let file = args
         .file
         .file
         .as_ref()
         .map(|file| format!(" {}", words::shell(&file.display().to_string())))
         .unwrap_or_default();
-    format!(
-        "encamp run --keep=on-failure{}{}{file}",
-        cx.state_flag(),
-        args.file.options()
-    )
+    format!("encamp run --keep=on-failure{}{file}", args.file.options())
 }
 
 /// What exists after the run.

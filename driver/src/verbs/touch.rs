@@ -24,7 +24,7 @@ pub(super) async fn stop(cx: &Context, args: &Stop) -> Result<Exit, Failure> {
         output::tell("interrupted · encamp show tells what still runs");
         return Ok(Exit::Interrupted);
     };
-    let of = format!(" -e {}{}", environment.name(), cx.state_flag());
+    let of = format!(" -e {}", environment.name());
     Ok(tell(
         cx,
         environment.name(),

@@ -53,7 +53,7 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
             }
             follow.shown.plan_is_shown();
         }
-        for note in outlook::notes(&preview, &of(cx, args, up.environment())) {
+        for note in outlook::notes(&preview, &of(args, up.environment())) {
             follow.shown.say(&note);
         }
     }
@@ -65,7 +65,7 @@ pub(super) async fn up(cx: &Context, args: &OfFile) -> Result<Exit, Failure> {
                 let now = format!("{} is as it was", up.environment());
                 up.abandon().await?;
                 let refusal = Refusal::new(codes::NOT_CONFIRMED, format!("{question} Nobody can be asked here"));
-                return Err(refusal.now(now).help(format!("{} --yes", again(cx, args))).into());
+                return Err(refusal.now(now).help(format!("{} --yes", again(args))).into());
             }
             Answer::Interrupted => return give_up(up, "interrupted").await.map(|()| Exit::Interrupted),
         }
@@ -117,11 +117,10 @@ async fn tell_stopped(cx: &Context, report: &UpReport) {
         .collect();
     if !stopped.is_empty() {
         output::tell(&format!(
-            "stopped on purpose, and left so: {} · encamp start {} -e {}{}",
+            "stopped on purpose, and left so: {} · encamp start {} -e {}",
             words::list(&stopped),
             stopped.join(" "),
-            report.environment,
-            cx.state_flag()
+            report.environment
         ));
     }
 }
@@ -172,15 +171,17 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
                 .map(|(name, value)| format!("{name} {}", clean::line(value))),
         );
         parts.push(lease(report.ends, report.ends_by_itself, Some(&report.survival)));
-        parts.push(format!("encamp down{} ends it now", of(cx, args, &report.environment)));
-        output::result(&parts.join(" · "));
+        let down = format!("encamp down{} ends it now", of(args, &report.environment));
+        // The outputs are not encamp's own words.
+        parts.push(output::own(&down));
+        output::said(&parts.join(" · "));
         return exit;
     }
     let now = now(report, board);
     let unready = |machine: &&MachineReport| machine.failure.is_some() && machine.id.is_some();
     // What is there and failed is replaced, which is asked about.
     let asks = !report.interrupted && report.machines.iter().any(|machine| unready(&machine));
-    let command = format!("{}{}", again(cx, args), if asks { " --yes" } else { "" });
+    let command = format!("{}{}", again(args), if asks { " --yes" } else { "" });
     if report.interrupted {
         // What had failed by then, or who has taken it over.
         cx.tell_errors(&report.errors, &cx.scene(Some(&report.environment), &now));
@@ -193,7 +194,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
         let then = if report.exists {
             format!(
                 "`{command}` goes on, `encamp down{}` ends it",
-                of(cx, args, &report.environment)
+                of(args, &report.environment)
             )
         } else {
             format!("`{command}` begins again")
@@ -216,7 +217,7 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
     let then = if report.exists {
         format!(
             "`{command}` goes on from here, `encamp down{}` ends it",
-            of(cx, args, &report.environment)
+            of(args, &report.environment)
         )
     } else {
         format!("nothing exists, `{command}` tries again")
@@ -226,22 +227,20 @@ fn finish(cx: &Context, args: &OfFile, report: &UpReport, board: &Board) -> Exit
 }
 
 /// ` -e NAME` where the folder alone does not name the environment.
-pub(super) fn of(cx: &Context, args: &OfFile, environment: &str) -> String {
-    let name = args
-        .file
+pub(super) fn of(args: &OfFile, environment: &str) -> String {
+    args.file
         .as_ref()
         .map(|_| format!(" -e {environment}"))
-        .unwrap_or_default();
-    format!("{name}{}", cx.state_flag())
+        .unwrap_or_default()
 }
 
-fn again(cx: &Context, args: &OfFile) -> String {
+fn again(args: &OfFile) -> String {
     let file = args
         .file
         .as_ref()
         .map(|file| format!(" {}", words::shell(&file.display().to_string())))
         .unwrap_or_default();
-    format!("encamp up{file}{}{}", args.options(), cx.state_flag())
+    format!("encamp up{file}{}", args.options())
 }
 
 /// `db is ready and kept; web-0 is there and not ready; web-1 does not exist`.

@@ -229,3 +229,52 @@ fn doctor_says_what_holds_machines() {
     let said = bed.run(&mut command).stdout;
     assert!(said.contains("machines are ended by cookie; "), "{said}");
 }
+
+/// What encamp says is typed against the same store; what machines say is theirs.
+#[test]
+fn commands_to_type_keep_the_state_and_words_of_machines_stay() {
+    let bed = Bed::with_local();
+    bed.write(
+        "encamp.toml",
+        r#"
+name = "words"
+ttl = "10m"
+[machines.web]
+provider = "local"
+local.command = "sleep 600"
+[outputs]
+hint = "{{ machines.web.name }}: encamp ls"
+[[stages]]
+name = "test"
+[[stages.tasks]]
+name = "says"
+on = "web"
+run = "echo encamp ls says it; exit 1"
+"#,
+    );
+    let state = bed.path().join("other").display().to_string();
+    let encamp = |arguments: &[&str]| bed.encamp(&[&["--state", &state], arguments].concat());
+    let ran = encamp(&["run"]).exits(1);
+    assert!(ran.stdout.contains("\n  encamp ls says it\n"), "{ran}");
+    assert!(ran.stderr.contains(" web | encamp ls says it\n"), "{ran}");
+    let again = "Again with the machines kept: encamp run --state [BED]/other --keep=on-failure\n";
+    assert!(ran.stdout.contains(again), "{ran}");
+    let up = encamp(&["up"]).exits(0);
+    assert!(up.stdout.contains(" · hint web: encamp ls · "), "{up}");
+    assert!(
+        up.stdout.ends_with(" · encamp down --state [BED]/other ends it now\n"),
+        "{up}"
+    );
+    let stopped = encamp(&["stop"]).exits(0);
+    assert!(
+        stopped
+            .stdout
+            .ends_with(" · encamp start --state [BED]/other MACHINE -e words brings it back\n"),
+        "{stopped}"
+    );
+    let shown = encamp(&["show"]).exits(0);
+    assert!(shown.stdout.contains("Outputs hint = web: encamp ls\n"), "{shown}");
+    let json = encamp(&["show", "--json"]).exits(0);
+    assert!(!json.stdout.contains("--state"), "{json}");
+    encamp(&["down"]).exits(0);
+}
