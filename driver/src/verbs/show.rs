@@ -33,7 +33,7 @@ pub(super) async fn show(cx: &Context, args: &Show) -> Result<Exit, Failure> {
         return Ok(Exit::Well);
     }
     output::result(&head(cx, &environment));
-    let held = environment.summary().holder.is_some();
+    let held = is_held(&environment);
     let rows: Vec<Vec<String>> = environment
         .machines()
         .map(|machine| row(&machine, held, &looks))
@@ -42,7 +42,7 @@ pub(super) async fn show(cx: &Context, args: &Show) -> Result<Exit, Failure> {
         output::result(&format!("  {line}"));
     }
     for machine in environment.machines() {
-        for line in about(&machine, held, looks.get(machine.name())) {
+        for line in about(&environment, &machine, looks.get(machine.name())) {
             output::result(&line);
         }
     }
@@ -51,7 +51,7 @@ pub(super) async fn show(cx: &Context, args: &Show) -> Result<Exit, Failure> {
         output::result(&format!("Shared  {}", shared.join(", ")));
     }
     for (name, value) in environment.outputs() {
-        output::result(&format!("Outputs {name} = {}", clean::line(value)));
+        output::said(&format!("Outputs {name} = {}", clean::line(value)));
     }
     Ok(Exit::Well)
 }
@@ -74,8 +74,16 @@ fn head(cx: &Context, environment: &Environment) -> String {
 }
 
 /// What there is to say of a machine beyond its line.
-fn about(machine: &Machine, held: bool, look: Option<&Result<Looked, Error>>) -> Vec<String> {
-    let name = machine.name();
+fn about(environment: &Environment, machine: &Machine, look: Option<&Result<Looked, Error>>) -> Vec<String> {
+    let (name, held) = (machine.name(), is_held(environment));
+    let then = |goes_on: &str| {
+        if environment.summary().recovered {
+            // There is no file to go on with.
+            format!("`encamp down -e {}` ends what is there", environment.name())
+        } else {
+            format!("`encamp up` {goes_on}")
+        }
+    };
     let mut lines = Vec::new();
     if let Some(failure) = machine.failure() {
         lines.push(format!("Failed  {name}: {}", clean::short_ids(&clean::line(failure))));
@@ -85,7 +93,8 @@ fn about(machine: &Machine, held: bool, look: Option<&Result<Looked, Error>>) ->
             match (&looked.phase, status(machine, held)) {
                 (Phase::Gone, word) if word != "destroying" => {
                     lines.push(format!(
-                        "Gone    {name}: removed by another hand; `encamp up` makes it anew"
+                        "Gone    {name}: removed by another hand; {}",
+                        then("makes it anew")
                     ));
                 }
                 (Phase::Exited(exit), "ready") => lines.push(format!("Ended   {name}: its process {exit}")),
@@ -103,10 +112,15 @@ fn about(machine: &Machine, held: bool, look: Option<&Result<Looked, Error>>) ->
     }
     if status(machine, held) == "unfinished" {
         lines.push(format!(
-            "Unfinished  {name}: its command ended before it was ready; `encamp up` goes on"
+            "Unfinished  {name}: its command ended before it was ready; {}",
+            then("goes on")
         ));
     }
     lines
+}
+
+fn is_held(environment: &Environment) -> bool {
+    environment.summary().holder.is_some()
 }
 
 fn row(machine: &Machine, held: bool, looks: &Looks) -> Vec<String> {
@@ -175,7 +189,7 @@ fn ports(machine: &Machine) -> Vec<String> {
 }
 
 fn machines_json(environment: &Environment, looks: &Looks) -> Vec<Value> {
-    let held = environment.summary().holder.is_some();
+    let held = is_held(environment);
     let machines = environment.machines().map(|machine| {
         let mut value = json!({
             "name": machine.name(),
