@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::bed::{Bed, pause};
+use rustix::process::Signal;
+
+use crate::bed::{Bed, pause, signal};
 
 const FILE: &str = r#"
 name = "camp"
@@ -274,7 +276,41 @@ run = "echo encamp ls says it; exit 1"
     );
     let shown = encamp(&["show"]).exits(0);
     assert!(shown.stdout.contains("Outputs hint = web: encamp ls\n"), "{shown}");
+    let doctor = encamp(&["doctor"]).stdout;
+    let keeper = doctor.lines().find(|line| line.contains("words: none; ends "));
+    assert!(keeper.is_some_and(|line| line.contains(") by itself")), "{doctor}");
     let json = encamp(&["show", "--json"]).exits(0);
     assert!(!json.stdout.contains("--state"), "{json}");
     encamp(&["down"]).exits(0);
+}
+
+#[test]
+fn an_up_that_failed_and_is_interrupted_says_what_goes_on() {
+    let bed = Bed::with_local();
+    bed.write(
+        "encamp.toml",
+        r#"
+name = "half"
+ttl = "10m"
+[machines.bad]
+provider = "local"
+local.command = "exit 3"
+ready = [{ file = "/srv/never", within = "60s" }]
+[machines.slow]
+provider = "local"
+local.command = "sleep 600"
+ready = [{ file = "/srv/never", within = "60s" }]
+"#,
+    );
+    let up = bed.start_telling(&["up"], "told");
+    bed.until_told("told", "bad failed");
+    signal(&up, Signal::INT);
+    bed.ran(up).exits(130);
+    let told = bed.read("told");
+    assert!(told.contains("error[E0414]: bad: its process exited 3\n"), "{told}");
+    assert!(
+        told.ends_with(" · `encamp up` goes on, `encamp down` ends it\n"),
+        "{told}"
+    );
+    bed.encamp(&["down"]).exits(0);
 }
