@@ -63,6 +63,23 @@ fn a_migration_is_proved_on_what_was_fetched() {
 }
 
 #[test]
+fn browsers_of_a_grid_find_their_hub() {
+    let bed = example("grid", &["chromium:bookworm", "busybox:1.35"]);
+    bed.encamp(&["run", "grid"]).exits(0);
+    let said = output(&bed, "browse/clicks/hub");
+    assert!(
+        said.contains("browser-0 clicked in Chromium") && said.contains("browser-1 clicked in Chromium"),
+        "{said}"
+    );
+    let picture = std::fs::read(bed.path().join("encamp-out/artifacts/browse/clicks/hub/browser-1.png"));
+    assert!(
+        picture.is_ok_and(|png| png.starts_with(b"\x89PNG")),
+        "the browser's picture"
+    );
+    bed.nothing_is_left();
+}
+
+#[test]
 fn a_shop_sells_to_the_outside() {
     let bed = example("shop", &["postgres:15-bookworm", "redis:7-bookworm"]);
     bed.encamp(&["run", "shop"]).exits(0);
