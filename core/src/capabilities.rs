@@ -88,6 +88,7 @@ impl Capabilities {
                 | Verb::Inspect
                 | Verb::List
                 | Verb::Prepare
+                | Verb::Prune
                 | Verb::Create
                 | Verb::Destroy
                 | Verb::Start

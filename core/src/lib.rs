@@ -32,6 +32,7 @@ mod verb;
 
 pub use access::{Access, Identity, SshAccess};
 pub use ambient::Ambient;
+pub use args::cache::Prune;
 pub use args::change::{
     Create, Created, Env, Image, Mount, OpenScope, Opened, PortSpec, Protocol, PublicKey, Publish, Renew, Snapshot,
     Stop, Target,

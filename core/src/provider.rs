@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::{
     Accept, Access, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Error,
     ErrorKind, Exec, Finding, Image, Level, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Phase, Process,
-    Removal, Renew, Resolve, Result, Site, Snapshot, Stop, Target, Ticket, Verb,
+    Prune, Removal, Renew, Resolve, Result, Site, Snapshot, Stop, Target, Ticket, Verb,
 };
 
 /// Infrastructure that machines are made on, as the engine sees it.
@@ -91,6 +91,14 @@ pub trait Provider: Debug + Send + Sync + 'static {
     async fn prepare(&self, cx: &Cx, a: Candidate) -> Result<Candidate> {
         let _ = cx;
         Ok(a)
+    }
+
+    /// Removes what [`prepare`](Self::prepare) has built and nobody has prepared again since then, whichever
+    /// installation it was built for; what a machine uses stays. Gives the names of what is gone. By default nothing is
+    /// built, so nothing goes.
+    async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        let _ = (cx, a);
+        Ok(Vec::new())
     }
 
     /// Opens an item that machines of an environment share. By default there is nothing to open.

@@ -36,6 +36,13 @@ impl Time {
         Self::from_unix_millis(self.unix_millis().saturating_add(millis))
     }
 
+    /// This moment and `span` before it; saturates at the beginning of time.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self::from_unix_millis(self.unix_millis().saturating_sub(millis))
+    }
+
     /// How long after `earlier` this is; zero where it is before.
     pub fn since(self, earlier: Self) -> Duration {
         let span: SignedDuration = self.0.duration_since(earlier.0);

@@ -23,6 +23,8 @@ pub enum Verb {
     #[expect(missing_docs, reason = "as above")]
     Prepare,
     #[expect(missing_docs, reason = "as above")]
+    Prune,
+    #[expect(missing_docs, reason = "as above")]
     OpenScope,
     #[expect(missing_docs, reason = "as above")]
     CloseScope,
@@ -64,6 +66,7 @@ impl Verb {
             Self::Inspect => "inspect",
             Self::List => "list",
             Self::Prepare => "prepare",
+            Self::Prune => "prune",
             Self::OpenScope => "open_scope",
             Self::CloseScope => "close_scope",
             Self::Create => "create",

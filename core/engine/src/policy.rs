@@ -34,6 +34,8 @@ pub struct Policy {
     pub sightings_apart: Duration,
     /// How long tombstones are kept.
     pub tombstone: Duration,
+    /// How long what was built for machines is kept after its last use.
+    pub built: Duration,
     /// After a create, before its token is only looked up and never replayed.
     pub token_age: Duration,
     /// Bytes of output and artifacts that are kept of one task or machine.
@@ -57,6 +59,7 @@ impl Default for Policy {
             watch: seconds(1),
             sightings_apart: seconds(60),
             tombstone: seconds(30 * 24 * 3600),
+            built: seconds(7 * 24 * 3600),
             token_age: seconds(20 * 3600),
             keep_bytes: 256 << 20,
         }

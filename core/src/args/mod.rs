@@ -1,5 +1,6 @@
 //! The arguments and answers of the verbs.
 
+pub(crate) mod cache;
 pub(crate) mod change;
 pub(crate) mod inside;
 pub(crate) mod read;

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     Accept, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Exec, Finding,
-    Image, Key, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Process, Provider, Removal, Renew, Resolve,
-    Result, Site, Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
+    Image, Key, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Process, Provider, Prune, Removal, Renew,
+    Resolve, Result, Site, Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
 };
 
 /// A call under way.
@@ -189,6 +189,11 @@ impl<L: Layer> Provider for Layered<L> {
 
     async fn prepare(&self, cx: &Cx, a: Candidate) -> Result<Candidate> {
         self.once((Verb::Prepare, cx), About::default(), rest!(self.prepare(a)))
+            .await
+    }
+
+    async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        self.once((Verb::Prune, cx), About::default(), rest!(self.prune(a)))
             .await
     }
 

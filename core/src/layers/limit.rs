@@ -47,9 +47,9 @@ impl Limit {
         }
     }
 
-    /// `prepare` pulls and builds, which weighs as much as a change.
+    /// To pull, to build and to remove images weighs as much as a change.
     fn class(&self, verb: Verb) -> &Semaphore {
-        if verb.is_change() || verb == Verb::Prepare {
+        if verb.is_change() || matches!(verb, Verb::Prepare | Verb::Prune) {
             &self.changes
         } else {
             &self.reads

@@ -176,7 +176,7 @@ impl Instance {
         &self,
         verb: Verb,
         key: &str,
-        act: impl FnOnce(&State, Instant, &Deed) -> Result<T>,
+        act: impl FnOnce(&mut State, Instant, &Deed) -> Result<T>,
     ) -> Result<T> {
         let (deed, fate) = self.begin(verb, key, None, self.settings.machines);
         self.pass(self.settings.latency.0 + fate.slow).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::changes::{NETWORK_ITEM, volume_item};
 use super::faults::Fate;
@@ -15,7 +16,7 @@ use super::table::{Fail, Table};
 use crate::{
     Accept, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Error,
     ErrorKind, Exec, Finding, Image, Level, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Process,
-    Provider, Removal, Renew, Resolve, Result, Retry, ScopeItem, Site, Snapshot, Stop, Target, Ticket, Verb,
+    Provider, Prune, Removal, Renew, Resolve, Result, Retry, ScopeItem, Site, Snapshot, Stop, Target, Ticket, Verb,
 };
 
 #[async_trait]
@@ -62,14 +63,29 @@ impl Provider for Instance {
     }
 
     async fn prepare(&self, _cx: &Cx, mut a: Candidate) -> Result<Candidate> {
-        self.read(Verb::Prepare, "", |_, _, _| {
+        self.read(Verb::Prepare, "", |state, now, _| {
             let table = Table::read_early(&a.body)?;
             if table.fails(Fail::Prepare) {
                 return Err(Error::new(ErrorKind::NotFound, "there is no such image").with("image", &table.image));
             }
             let digest = crate::layers::Draw::seeded(0).text(&table.image).bits();
-            a.body["digest"] = format!("memory:{digest:016x}").into();
+            let digest = format!("memory:{digest:016x}");
+            a.body["digest"] = digest.as_str().into();
+            state.prepared.insert(digest, now);
             Ok(a)
+        })
+        .await
+    }
+
+    async fn prune(&self, _cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        self.read(Verb::Prune, "", |state, _, _| {
+            let clock = Arc::clone(&state.clock);
+            let unused = |_: &String, at: &mut Instant| clock.time_at(*at) <= a.unused_since;
+            Ok(state
+                .prepared
+                .extract_if(.., unused)
+                .map(|(digest, _)| digest)
+                .collect())
         })
         .await
     }

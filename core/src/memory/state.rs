@@ -44,6 +44,8 @@ pub(super) struct State {
     /// Which thing a token made, and when; for carriers that remember tokens.
     pub(super) tokens: BTreeMap<(Site, String), (Number, Instant)>,
     pub(super) down: BTreeSet<Site>,
+    /// When each digest was last prepared.
+    pub(super) prepared: BTreeMap<String, Instant>,
     calls: BTreeMap<(Verb, String), u64>,
     queue: BTreeMap<(Instant, Number), Pending>,
     /// Moments at which somebody should look, even if nobody calls.
@@ -71,6 +73,7 @@ impl State {
             history: Vec::new(),
             tokens: BTreeMap::new(),
             down: BTreeSet::new(),
+            prepared: BTreeMap::new(),
             calls: BTreeMap::new(),
             queue: BTreeMap::new(),
             wakes: Vec::new(),

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use encamp_core::{
     BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Exec, Finding, Image,
-    List, Listing, Logs, Observed, OpenScope, Opened, Process, Provider, Removal, Resolve, Result, Site, Snapshot,
-    Stop, Target, Ticket,
+    List, Listing, Logs, Observed, OpenScope, Opened, Process, Provider, Prune, Removal, Resolve, Result, Site,
+    Snapshot, Stop, Target, Ticket,
 };
 
 use crate::capabilities;
@@ -53,6 +53,10 @@ impl Provider for Docker {
 
     async fn prepare(&self, cx: &Cx, a: Candidate) -> Result<Candidate> {
         self.engine.prepare(cx, a).await
+    }
+
+    async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        self.engine.prune(cx, a).await
     }
 
     async fn open_scope(&self, cx: &Cx, _: &Ticket, a: OpenScope) -> Result<Opened> {

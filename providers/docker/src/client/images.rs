@@ -99,6 +99,7 @@ impl Engine {
         let context = pack::gather(build, platform.unwrap_or_default()).await?;
         let name = format!("{BUILD_REPOSITORY}:{}", context.hash);
         if let Some(id) = self.image_here(cx, &name, None).await? {
+            self.mark_used(cx, &name).await?;
             return Ok(id);
         }
         let options = BuildImageOptions {

@@ -14,6 +14,7 @@ mod machines;
 mod output;
 mod pack;
 mod podman;
+mod prune;
 mod refusal;
 mod scope;
 mod signals;

@@ -1,9 +1,10 @@
 //! Resolved, missing, built, made of machines.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bollard::query_parameters as query;
-use encamp_core::{ErrorKind, EventSink, Exit, Labels, Resolve, Snapshot, Verb, label};
+use encamp_core::{ErrorKind, EventSink, Exit, Labels, Prune, Resolve, Snapshot, Time, Verb, label};
 use serde_json::json;
 
 use crate::bed::{Bed, IMAGE, cx, labelled};
@@ -98,6 +99,45 @@ async fn an_image_is_built_once_for_one_context() {
         )
         .await
         .unwrap();
+}
+
+/// Runs alone: it removes what was built for others as well.
+#[tokio::test]
+async fn what_was_built_is_pruned_once_nobody_wants_it() {
+    let bed = Bed::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let dockerfile = format!("FROM {IMAGE}\nLABEL of={}\n", bed.controller.as_str());
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let table = json!({ "build": folder.path().to_string_lossy(), "command": ["sleep", "1000"] });
+    let resolve = async || bed.provider.resolve(&cx(), Resolve::new(table.clone())).await;
+    let candidate = resolve().await.unwrap().remove(0);
+    let target = bed.machine("app", table.clone()).await;
+    let prepared = bed.provider.prepare(&cx(), candidate.clone()).await.unwrap();
+    let id = prepared.body["image_id"].as_str().unwrap().to_owned();
+    let name = bed.raw.inspect_image(&id).await.unwrap().repo_tags.unwrap().remove(0);
+    let tagged = async || {
+        let image = bed.raw.inspect_image(&id).await.unwrap();
+        Time::parse(&image.metadata.unwrap().last_tag_time.unwrap()).unwrap()
+    };
+    let prune = async |since| bed.provider.prune(&cx(), Prune::new(since)).await.unwrap();
+    let (built, hour) = (tagged().await, Duration::from_hours(1));
+    assert!(!prune(built.minus(hour)).await.contains(&name));
+    assert!(!prune(built.plus(hour)).await.contains(&name), "a machine has it");
+    bed.destroy(&target).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    bed.provider.prepare(&cx(), candidate.clone()).await.unwrap();
+    assert!(tagged().await > built);
+    assert!(!prune(built).await.contains(&name), "it was wanted since");
+    assert!(prune(built.plus(hour)).await.contains(&name));
+    assert!(bed.raw.inspect_image(&id).await.is_err());
+    let again = bed.provider.prepare(&cx(), candidate).await.unwrap();
+    assert!(
+        bed.raw
+            .inspect_image(again.body["image_id"].as_str().unwrap())
+            .await
+            .is_ok()
+    );
+    prune(built.plus(hour)).await;
 }
 
 #[tokio::test]

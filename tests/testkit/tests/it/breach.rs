@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use encamp_core::{
     Accept, BoxRead, Candidate, Capabilities, Check, Control, ControllerId, ControllerPrefix, CopyIn, CopyOut, Create,
     Created, Cx, Dial, Duplex, Error, ErrorKind, Exec, Exit, Finding, Health, Image, Key, List, Listen, Listing, Logs,
-    Observed, OpenScope, Opened, Phase, Process, Provider, Removal, Renew, Resolve, Result, Signal, Site, Size,
+    Observed, OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Resolve, Result, Signal, Site, Size,
     Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
 };
 use tokio::io::AsyncReadExt;
@@ -164,6 +164,10 @@ impl Provider for Breach {
 
     async fn prepare(&self, cx: &Cx, a: Candidate) -> Result<Candidate> {
         self.inner.prepare(cx, a).await
+    }
+
+    async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        self.inner.prune(cx, a).await
     }
 
     async fn open_scope(&self, cx: &Cx, t: &Ticket, mut a: OpenScope) -> Result<Opened> {
