@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 pub use encamp_core::{
-    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Class, Control, Cost, Duplex, Error,
-    ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec, Process,
-    Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value, Verb,
+    Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Class, Control, Cost, Cx, Duplex,
+    Error, ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec,
+    Process, Progress, Protocol, Provider, Publish, Published, Report, Result, Retry, Signal, Site, Size, Time, Value,
+    Verb,
 };
 pub use encamp_engine::api::{
-    Builder, Checked, Command, Copied, DeadService, Encamp, Environment, Looked, Machine, Summary, Up, keep,
+    Builder, Checked, Command, Copied, DeadService, Description, Encamp, Endpoint, Environment, Exec, Guard, Looked,
+    Machine, Output, Share, SharedGuard, Summary, Up, keep,
 };
 pub use encamp_engine::events::{self, Event, Events};
 pub use encamp_engine::keeper::Survival;
@@ -25,10 +27,20 @@ pub use encamp_engine::{
 #[cfg(feature = "failpoints")]
 pub use encamp_engine::failpoint;
 
-/// The program that is started again as keeper or shim.
-pub mod helper {
-    pub use encamp_core::helper::*;
+pub mod helper;
+
+#[doc = include_str!("../docs/library.md")]
+pub mod guide {}
+
+/// Environments that a program describes: [`Environment`](spec::Environment), [`Machine`](spec::Machine) and what stands
+/// in them, for [`Encamp::up`].
+pub mod spec {
+    pub use encamp_core::table::{ByteSize, KindTable, Line, Span};
+    pub use encamp_file::program::*;
 }
+
+#[doc(no_inline)]
+pub use spec::Ready;
 
 /// From the text of an environment file to what [`Encamp`] takes.
 pub mod file {
@@ -50,6 +62,18 @@ pub mod docker {
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local {
     pub use encamp_provider_local::*;
+}
+
+/// Tables of commands as providers: a manifest, and thirty lines of shell.
+#[cfg(feature = "script")]
+pub mod script {
+    pub use encamp_plugin_script::*;
+}
+
+/// The suite that every provider must pass.
+#[cfg(feature = "check")]
+pub mod testkit {
+    pub use encamp_testkit::*;
 }
 
 /// The kinds that this build carries.

@@ -25,6 +25,8 @@ pub enum Role {
     Keeper,
     /// Stands between this host and the processes of one sandbox.
     Shim,
+    /// Says by ending well that it could be one.
+    Probe,
 }
 
 impl Role {
@@ -33,6 +35,7 @@ impl Role {
         match self {
             Self::Keeper => "keeper",
             Self::Shim => "shim",
+            Self::Probe => "probe",
         }
     }
 }
@@ -105,6 +108,7 @@ impl FromStr for Asked {
         let role = match role {
             Some("keeper") => Role::Keeper,
             Some("shim") => Role::Shim,
+            Some("probe") => Role::Probe,
             _ => return Err(invalid("it asks for a part that this program cannot play".into())),
         };
         if version != Some(VERSION.to_string().as_str()) {

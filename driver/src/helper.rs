@@ -3,28 +3,17 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use encamp::Kind;
-use encamp::helper::{Asked, Helper, Role};
+use encamp::helper::Asked;
+use encamp::{Kind, helper};
 
 use crate::output;
 use crate::variables::Variables;
 
-/// This program, to be started again. One that was removed since it started is told by whoever starts it.
-pub(crate) fn this() -> Option<Helper> {
-    std::env::current_exe().ok().map(Helper::new)
-}
-
 /// Plays the part that was asked for. What goes wrong before it can speak to whoever started it stands on standard error.
 pub(crate) fn play(asked: &str, kinds: Vec<Arc<dyn Kind>>, variables: &Variables) -> ExitCode {
-    let played = asked.parse().and_then(|asked: Asked| match asked.role {
-        #[cfg(target_os = "linux")]
-        Role::Shim => Ok(encamp::local::shim(&asked.request)),
-        Role::Keeper => encamp::keep(&asked.request, kinds, variables.ambient(), this()).map(|()| ExitCode::SUCCESS),
-        role => Err(encamp::Error::new(
-            encamp::ErrorKind::Unsupported,
-            format!("this program cannot be a {role}"),
-        )),
-    });
+    let played = asked
+        .parse()
+        .and_then(|asked: Asked| helper::play(&asked, kinds, variables.ambient(), helper::this()));
     match played {
         Ok(code) => code,
         Err(error) => {

@@ -142,6 +142,7 @@ impl Bed {
             secrets: BTreeMap::new(),
             secret_folder: Folder::new(None, ControllerId::new("5mkt0r").expect("an id")),
             keepers: encamp_engine::keeper::Keepers::none(),
+            users: encamp_engine::users::Users::none(),
             policy: Policy::default(),
             user: "simulation".into(),
             pid: 1,

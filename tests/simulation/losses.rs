@@ -35,6 +35,7 @@ fn without_store(bed: &Bed) -> Arc<Camp> {
         secrets: bed.camp.secrets.clone(),
         secret_folder: bed.camp.secret_folder.clone(),
         keepers: encamp_engine::keeper::Keepers::none(),
+        users: encamp_engine::users::Users::none(),
         policy: bed.camp.policy.clone(),
         user: "simulation".into(),
         pid: 1,

@@ -306,3 +306,20 @@ async fn an_up_of_which_nothing_came_leaves_no_row() {
     );
     assert!(up(&bed, vec![plain("web")]).await.ready);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_built_goes_a_week_after_its_last_use() {
+    let bed = bed(json!({}));
+    let day = Duration::from_hours(24);
+    let pruned = async || bed.camp.gc(&Events::none()).await.unwrap().pruned;
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    assert!(bed.camp.down("shop", Events::none()).await.unwrap().is_clean());
+    tokio::time::sleep(6 * day).await;
+    assert!(up(&bed, vec![plain("web")]).await.ready);
+    assert!(bed.camp.down("shop", Events::none()).await.unwrap().is_clean());
+    tokio::time::sleep(6 * day).await;
+    assert!(pruned().await.is_empty());
+    tokio::time::sleep(day).await;
+    assert_eq!(pruned().await.len(), 1);
+    assert!(pruned().await.is_empty());
+}

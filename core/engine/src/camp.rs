@@ -22,6 +22,7 @@ use crate::secrets;
 use crate::session::Session;
 use crate::sweep::{self, Swept};
 use crate::tenure::{Held, Locks};
+use crate::users::Users;
 use crate::verbs;
 use crate::verbs::extend::Extended;
 use crate::verbs::recover::Recovery;
@@ -52,6 +53,8 @@ pub struct Camp {
     pub secret_folder: secrets::Folder,
     /// What outlives the command.
     pub keepers: Keepers,
+    /// Who uses what is shared.
+    pub users: Users,
     /// How long things may take.
     pub policy: Policy,
     /// Who uses it.
@@ -143,7 +146,7 @@ impl Camp {
                 continue;
             };
             let name = match purpose {
-                Purpose::Up => spec.name.to_string(),
+                Purpose::Up | Purpose::Shared => spec.name.to_string(),
                 Purpose::Run => format!("{}-{}", spec.name, &id.as_str()[..4]),
             };
             let row = EnvironmentRow {
@@ -168,7 +171,7 @@ impl Camp {
                 took: Vec::new(),
             };
             match self.commit(Op::Found(Box::new(row))).await? {
-                Answer::Refused(Refusal::NameTaken(taken)) if purpose == Purpose::Up => {
+                Answer::Refused(Refusal::NameTaken(taken)) if purpose != Purpose::Run => {
                     return Err(name_taken(&taken, spec));
                 }
                 Answer::Refused(_) => {}

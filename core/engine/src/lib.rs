@@ -37,6 +37,7 @@ mod stages;
 pub mod state_folder;
 pub mod sweep;
 pub mod tenure;
+pub mod users;
 mod verbs;
 
 pub use execute::Renewal;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use encamp_core::{Error, Exit, InstanceName, Time};
+use encamp_core::{Error, ErrorKind, Exit, InstanceName, Result, Time};
 use serde::Serialize;
 
 use crate::keeper::Survival;
@@ -166,6 +166,23 @@ impl Disposal {
     /// Whether complete listings have come back empty.
     pub fn is_clean(&self) -> bool {
         self.left.is_empty()
+    }
+
+    /// The same, or an error that names what is left and who ends it.
+    pub fn must_be_clean(self) -> Result<Self> {
+        if self.is_clean() {
+            return Ok(self);
+        }
+        let left = self.left.iter().map(|left| format!("{}: {}", left.object, left.why));
+        let left = left.collect::<Vec<_>>().join("; ");
+        let error = Error::new(
+            ErrorKind::Unavailable,
+            format!("`{}` is not wholly gone", self.environment),
+        );
+        Err(error
+            .of_environment(&self.environment)
+            .with("left", left)
+            .next_step("encamp gc"))
     }
 
     pub(crate) fn redact(&mut self, redactor: &Redactor) {

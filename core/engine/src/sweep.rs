@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{
-    Class, Error, ErrorKind, Found, InstanceName, List, Listing, Provider, Report, Result, Site, Stamp, Time, Token,
-    label,
+    Class, Cx, Error, ErrorKind, Found, InstanceName, List, Listing, Provider, Prune, Report, Result, Site, Stamp,
+    Time, Token, label,
 };
 use serde::Serialize;
 
@@ -39,6 +39,8 @@ pub struct Swept {
     pub condemned: Vec<String>,
     /// Sites that could not be listed completely.
     pub unreached: Vec<Unreached>,
+    /// What had been built for machines, and nobody has wanted for a while.
+    pub pruned: Vec<String>,
     /// Environments, and objects without a row, that another process works on.
     pub held: Vec<String>,
 }
@@ -106,6 +108,9 @@ pub(crate) async fn gc(camp: &Arc<Camp>, events: &Events) -> Result<Swept> {
         if row.disposed.is_none() {
             end_or_settle(camp, &row, events, &mut swept).await?;
         }
+    }
+    for of_site in &listed {
+        prune(camp, of_site, &mut swept).await;
     }
     judge_unreached(camp, &mut swept).await?;
     forget(camp, &listed).await?;
@@ -190,6 +195,15 @@ async fn list_one(
         error,
         may_hide: true,
     });
+}
+
+/// What was built is no part of an environment, so what stays of it is not left behind.
+async fn prune(camp: &Camp, of: &Listed, swept: &mut Swept) {
+    let since = Prune::new(camp.clock.now().minus(camp.policy.built));
+    match of.provider.prune(&Cx::within(camp.policy.change), since).await {
+        Ok(pruned) => swept.pruned.extend(pruned),
+        Err(error) => tracing::warn!(site = %of.site, error = %Report(&error), "not pruned"),
+    }
 }
 
 /// Says of each site that was not listed whether something of ours may be there.
@@ -383,6 +397,7 @@ async fn forget(camp: &Camp, listed: &[Listed]) -> Result<()> {
             .is_some_and(|at| camp.clock.now().since(at) >= camp.policy.tombstone);
         if old && intents.iter().all(|intent| covered.contains(&intent.site)) {
             camp.keepers.forget(&row.id);
+            camp.users.forget(&row.id);
             camp.commit(Op::Forget(row.id)).await?;
         } else {
             spoken_of.extend(intents.into_iter().map(|intent| intent.site));

@@ -36,6 +36,7 @@ mod outputs;
 mod overrides;
 mod page;
 mod ports;
+pub mod program;
 mod ready;
 mod refs;
 mod render;

@@ -183,6 +183,7 @@ fn read(root: &Table, file: u32, given: Option<&Table>, load: &Load<'_>, cx: &mu
     let whole = |(name, source)| Some((name, source?));
     environment.secrets = secrets.into_iter().filter_map(whole).collect();
     environment.file = Some(load.path.to_owned());
+    environment.digest = cx.sources.digest(load.set);
     Some(environment)
 }
 

@@ -1,8 +1,11 @@
 //! The texts that diagnostics point into.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::spec::Place;
 
@@ -227,6 +230,22 @@ impl SourceMap {
 
     pub(crate) fn file(&self, file: u32) -> Option<&SourceFile> {
         self.files.get(file as usize)
+    }
+
+    /// A hash of all texts, in their order, and of what was set.
+    pub(crate) fn digest(&self, set: &[(String, String)]) -> String {
+        let mut hash = Sha256::new();
+        let texts = self.files.iter().map(|file| file.text.as_str());
+        let set = set.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+        for part in texts.chain(set) {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        let mut text = String::new();
+        for byte in hash.finalize() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
     }
 
     pub(crate) fn text(&self, span: Span) -> &str {

@@ -32,6 +32,12 @@ impl From<&str> for Line {
     }
 }
 
+impl<T: Into<String>, const N: usize> From<[T; N]> for Line {
+    fn from(words: [T; N]) -> Self {
+        words.into_iter().collect()
+    }
+}
+
 impl<T: Into<String>> FromIterator<T> for Line {
     fn from_iter<I: IntoIterator<Item = T>>(words: I) -> Self {
         Self::Words(words.into_iter().map(Into::into).collect())

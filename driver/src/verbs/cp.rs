@@ -1,7 +1,5 @@
 //! `encamp cp`: files into a machine or out of it, as `docker cp` and `scp -r` do it.
 
-use std::path::Path;
-
 use encamp::{Copied, Error, ErrorKind};
 use serde_json::json;
 
@@ -51,7 +49,7 @@ pub(super) async fn cp(cx: &Context, args: &Cp) -> Result<Exit, Failure> {
         match (from, to) {
             (Side::Here(STREAM), Side::Machine(_, path)) => {
                 let folder = format!("/{}", path.trim_start_matches('/'));
-                machine.copy_in(&folder, Box::pin(tokio::io::stdin())).await?;
+                machine.unpack(&folder, Box::pin(tokio::io::stdin())).await?;
                 Ok(None)
             }
             (Side::Machine(_, path), Side::Here(STREAM)) => {
@@ -60,13 +58,13 @@ pub(super) async fn cp(cx: &Context, args: &Cp) -> Result<Exit, Failure> {
                     return Err(refusal.help("encamp cp MACHINE:PATH - | tar -t").into());
                 }
                 let path = format!("/{}", path.trim_start_matches('/'));
-                let stream = machine.copy_out(&path).await?;
+                let stream = machine.pack(&path).await?;
                 // Whoever reads no more has enough of it.
                 let _ = hand_on(Some(stream), output::raw_stdout()).await;
                 Ok(None)
             }
-            (Side::Here(path), Side::Machine(_, to)) => Ok(Some(machine.upload(Path::new(path), to).await?)),
-            (Side::Machine(_, path), Side::Here(to)) => Ok(Some(machine.download(path, Path::new(to), limit).await?)),
+            (Side::Here(path), Side::Machine(_, to)) => Ok(Some(machine.copy_in(path, to).await?)),
+            (Side::Machine(_, path), Side::Here(to)) => Ok(Some(machine.copy_out(path, to, limit).await?)),
             _ => Err(one_side()),
         }
     };

@@ -46,7 +46,7 @@ pub(super) async fn attach(
     command: Command,
 ) -> Result<Exit, Failure> {
     let tty = command.tty.is_some();
-    let process = machine.exec(command).await.map_err(|error| {
+    let process = machine.spawn(command).await.map_err(|error| {
         let stopped = machine.is_stopped() && error.kind() == ErrorKind::Unavailable;
         within(environment)(if stopped {
             error.next_step(format!("encamp start {} -e {environment}", machine.name()))

@@ -70,6 +70,7 @@ fn tell(swept: &Swept, shared: &BTreeMap<String, Vec<String>>, remaining: &[Stri
             &swept.recovered,
             "ours, and not in the store · recorded again: encamp ls",
         ),
+        (&swept.pruned, "built for machines, not used for 7 days · removed"),
     ] {
         for key in keys {
             output::result(&format!("{}   {what}", clean::line(key)));

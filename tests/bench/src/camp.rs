@@ -18,7 +18,7 @@ pub(crate) async fn round(encamp: &Encamp, instance: &str, table: &str) -> Resul
     }
     let environment = encamp.environment(&up.environment).await?;
     stream::iter(environment.machines().map(|machine| async move {
-        let mut process = machine.exec(Command::new(["true"])).await?;
+        let mut process = machine.spawn(Command::new(["true"])).await?;
         let mut said = Vec::new();
         process.stdout.read_to_end(&mut said).await?;
         match process.control.wait().await? {

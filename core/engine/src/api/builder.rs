@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use encamp_core::helper::Helper;
 use encamp_core::{Ambient, Error, ErrorKind, InstanceName, Kind, Name, Result, Value};
 use encamp_file::spec::SecretSource;
 
 use super::encamp::Encamp;
+use super::lending::Lending;
 use super::runtime::Engine;
 use crate::camp::Camp;
 use crate::clock::SystemClock;
@@ -20,6 +22,11 @@ use crate::providers::{Instance, Providers};
 use crate::secrets;
 use crate::state_folder::StateFolder;
 use crate::tenure::FileLocks;
+use crate::users::Users;
+use crate::verbs::lend::Wish;
+
+/// How long a guard that is dropped waits.
+const DROP_GRACE: Duration = Duration::from_secs(10);
 
 /// Puts an [`Encamp`] together. Nothing is read or made before [`open`](Self::open).
 #[derive(Debug)]
@@ -35,6 +42,9 @@ pub struct Builder {
     secrets: Vec<(String, SecretSource)>,
     runtime_folder: Option<PathBuf>,
     failpoints: Arc<dyn Failpoints>,
+    drop_grace: Duration,
+    wish: Wish,
+    on_signals: bool,
 }
 
 impl Builder {
@@ -51,6 +61,9 @@ impl Builder {
             secrets: Vec::new(),
             runtime_folder: None,
             failpoints: Arc::new(NoFailpoints),
+            drop_grace: DROP_GRACE,
+            wish: Wish::Any,
+            on_signals: false,
         }
     }
 
@@ -81,6 +94,41 @@ impl Builder {
     pub fn keepers(mut self, wanted: bool) -> Self {
         self.keepers = wanted;
         self
+    }
+
+    /// Refuses to make an environment that no keeper would end if this process is killed: an error before anything is
+    /// made, where otherwise only the next program that opens the state folder would end it.
+    #[must_use]
+    pub fn require_keeper(mut self) -> Self {
+        self.wish = Wish::Keeper;
+        self
+    }
+
+    /// For how long a [`Guard`](super::Guard) that is dropped waits for its disposal; 10 seconds where nobody says so.
+    /// What is not gone by then goes on in the engine's thread, and else is its keeper's.
+    #[must_use]
+    pub fn drop_grace(mut self, grace: Duration) -> Self {
+        self.drop_grace = grace;
+        self
+    }
+
+    /// Lets SIGINT and SIGTERM dispose of everything that guards of this process hold, and end it after that with the
+    /// status of a shell, 130 or 143. Without this the library installs no handler.
+    #[must_use]
+    pub fn dispose_on_signals(mut self) -> Self {
+        self.on_signals = true;
+        self
+    }
+
+    /// Adds a kind of provider, with an instance of its own name and without settings where none of that name was added.
+    #[must_use]
+    pub fn provider(mut self, kind: Arc<dyn Kind>) -> Self {
+        let name = kind.info().name.to_string();
+        if !self.instances.iter().any(|(instance, ..)| *instance == name) {
+            self.instances
+                .push((name.clone(), name, Value::Object(serde_json::Map::new())));
+        }
+        self.kind(kind)
     }
 
     /// Adds a kind of provider.
@@ -170,6 +218,7 @@ impl Builder {
                 self.keepers,
                 session,
             ),
+            users: Users::new(folder.locks()),
             secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,
             secret_folder: secrets::Folder::new(self.runtime_folder, folder.controller().id().clone()),
             controller: folder.controller().clone(),
@@ -183,6 +232,11 @@ impl Builder {
             user: self.user,
             pid: std::process::id(),
         };
-        Ok(Encamp::new(Engine::start()?, Arc::new(camp), folder))
+        let engine = Engine::start()?;
+        let lending = Lending::new(self.drop_grace, self.wish);
+        if self.on_signals {
+            lending.dispose_on_signals(&engine)?;
+        }
+        Ok(Encamp::new(engine, Arc::new(camp), folder, lending))
     }
 }

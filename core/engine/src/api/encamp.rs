@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::builder::Builder;
 use super::environment::Environment;
+use super::lending::Lending;
 use super::runtime::Engine;
 use super::up::Up;
 use crate::camp::Camp;
@@ -37,6 +38,7 @@ pub struct Encamp {
     engine: Engine,
     camp: Arc<Camp>,
     folder: Arc<StateFolder>,
+    lending: Lending,
 }
 
 /// What a provider says of itself.
@@ -97,12 +99,25 @@ impl Encamp {
         Builder::new()
     }
 
-    pub(super) fn new(engine: Engine, camp: Arc<Camp>, folder: StateFolder) -> Self {
+    pub(super) fn new(engine: Engine, camp: Arc<Camp>, folder: StateFolder, lending: Lending) -> Self {
         Self {
             engine,
             camp,
             folder: Arc::new(folder),
+            lending,
         }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn camp(&self) -> &Arc<Camp> {
+        &self.camp
+    }
+
+    pub(super) fn lending(&self) -> &Lending {
+        &self.lending
     }
 
     /// The state folder.

@@ -37,17 +37,31 @@ impl Engine {
         self.0.0.as_ref().map(Runtime::handle)
     }
 
+    /// Lets the engine's thread do something that nobody waits for here.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        drop(self.handle().ok_or_else(ended)?.spawn(work));
+        Ok(())
+    }
+
+    /// Does something at once that needs the engine's runtime around it.
+    pub(crate) fn enter<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
+        let _entered = self.handle().ok_or_else(ended)?.enter();
+        Ok(act())
+    }
+
     /// Does `work` on the engine's thread. A caller that stops waiting does not stop the work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let Some(handle) = self.handle() else {
-            return Err(Error::new(ErrorKind::Internal, "the engine has ended"));
-        };
-        handle
+        self.handle()
+            .ok_or_else(ended)?
             .spawn(work)
             .await
             .map_err(|e| Error::new(ErrorKind::Internal, "the engine failed").caused_by(e))?
     }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Internal, "the engine has ended")
 }

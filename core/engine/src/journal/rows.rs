@@ -18,6 +18,8 @@ pub enum Purpose {
     Up,
     /// For one run; disposed of as soon as its holder is gone.
     Run,
+    /// For several processes; disposed of once nobody uses it any more.
+    Shared,
 }
 
 /// Whether an environment is wanted.

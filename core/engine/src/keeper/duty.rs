@@ -27,10 +27,11 @@ pub(super) enum Holder {
     Alive,
 }
 
-/// What follows. `settled` is the epoch up to which nothing is on its way.
+/// What follows. `unused` is for an environment that is shared; `settled` is the epoch up to which nothing is on its way.
 pub(super) fn duty(
     row: Option<&EnvironmentRow>,
     holder: Holder,
+    unused: bool,
     settled: Option<u64>,
     clock: &dyn Clock,
     policy: &Policy,
@@ -42,7 +43,7 @@ pub(super) fn duty(
         // A command ends its own environment, and has the grace for it.
         Holder::Alive if row.lease.over(policy.grace, clock) => Duty::Dispose(Why::LeaseEnded),
         Holder::Alive => Duty::Rest,
-        Holder::Nobody => match due::why(row, clock, policy) {
+        Holder::Nobody => match due::why(row, unused, clock, policy) {
             Some(why) => Duty::Dispose(why),
             // Who takes it raises the epoch.
             None if settled != Some(row.epoch) => Duty::Settle,
@@ -103,7 +104,7 @@ mod tests {
     fn what_a_dead_command_left_is_ended_or_settled() {
         let clock = At(AtomicI64::new(0));
         let policy = Policy::default();
-        let ask = |row: &EnvironmentRow, holder, settled| duty(Some(row), holder, settled, &clock, &policy);
+        let ask = |row: &EnvironmentRow, holder, settled| duty(Some(row), holder, false, settled, &clock, &policy);
         let run = row(Purpose::Run, &clock);
         assert_eq!(ask(&run, Holder::Alive, None), Duty::Rest);
         // Also where somebody else has held it since its command died.
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(ask(&up, Holder::Nobody, Some(1)), Duty::Dispose(Why::Unfinished));
         up.disposed = Some(clock.now());
         assert_eq!(ask(&up, Holder::Nobody, None), Duty::Leave);
-        assert_eq!(duty(None, Holder::Nobody, None, &clock, &policy), Duty::Leave);
+        assert_eq!(duty(None, Holder::Nobody, false, None, &clock, &policy), Duty::Leave);
     }
 
     #[test]
@@ -127,7 +128,7 @@ mod tests {
         let clock = At(AtomicI64::new(0));
         let policy = Policy::default();
         let up = row(Purpose::Up, &clock);
-        let ask = |holder| duty(Some(&up), holder, Some(1), &clock, &policy);
+        let ask = |holder| duty(Some(&up), holder, false, Some(1), &clock, &policy);
         let last = 10_000 + i64::try_from(policy.grace.as_millis()).expect("a minute");
         clock.0.store(last - 1, Ordering::Relaxed);
         assert_eq!(ask(Holder::Nobody), Duty::Rest);

@@ -107,7 +107,12 @@ impl Keeper<'_> {
             return self.end_orphan(row).await;
         }
         let holder = self.holder(row.as_ref())?;
-        let duty = duty(row.as_ref(), holder, self.settled, &*self.camp.clock, &self.camp.policy);
+        let unused = match &row {
+            Some(row) => due::is_unused(row, self.camp)?,
+            None => false,
+        };
+        let (clock, policy) = (&*self.camp.clock, &self.camp.policy);
+        let duty = duty(row.as_ref(), holder, unused, self.settled, clock, policy);
         match (duty, row) {
             (Duty::Leave, _) | (_, None) => return Ok(true),
             (Duty::Rest, Some(row)) if holder == Holder::Nobody => self.renew(&row).await?,

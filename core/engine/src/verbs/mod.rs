@@ -2,7 +2,9 @@
 
 pub(crate) mod down;
 pub(crate) mod extend;
+pub(crate) mod lend;
 pub(crate) mod observe;
+pub(crate) mod overdue;
 pub(crate) mod preview;
 pub(crate) mod recover;
 pub(crate) mod release;

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use encamp_core::{Error, ErrorKind, Report, Result, Time};
+use encamp_core::{Error, Result};
 use encamp_file::spec::Environment;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::observe::observe;
+use super::overdue::{lease_ended, overdue};
 use super::tidy;
 use super::up::{abandon, describe, made};
 use crate::camp::{Camp, canonical};
@@ -182,38 +183,6 @@ async fn inspect(options: &RunOptions, report: &RunReport) {
     }
 }
 
-/// Completes when the lease has ended, which others may extend while it runs; says when that was. From then on nobody can.
-async fn lease_ended(session: &Session) -> Time {
-    let camp = &session.camp;
-    let mut row = session.row.clone();
-    loop {
-        if let Some(left) = row.lease.remaining(&*camp.clock) {
-            tokio::time::sleep(left).await;
-        } else {
-            match camp.expire(&row).await {
-                Ok(true) => return row.lease.ends,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(error = %Report(&error), "the end of its lease cannot be recorded yet");
-                    tokio::time::sleep(camp.policy.watch).await;
-                }
-            }
-        }
-        if let Ok(Some(now)) = camp.journal.environment(&session.row.id).await {
-            row = now;
-        }
-    }
-}
-
-fn overdue(session: &Session, ended: Time) -> Error {
-    Error::new(
-        ErrorKind::Cancelled,
-        format!("its lease ended at {ended}, while it ran"),
-    )
-    .of_environment(&session.row.name)
-    .next_step("a longer `ttl` in the file, or `encamp extend` while it runs")
-}
-
 /// Up, stages, collect.
 async fn work(
     session: &Session,
@@ -275,7 +244,7 @@ async fn work(
 }
 
 /// Passes the user's stop on to the executor while `work` goes on.
-async fn stoppable<T>(session: &Session, stop: &CancellationToken, work: impl Future<Output = T>) -> T {
+pub(super) async fn stoppable<T>(session: &Session, stop: &CancellationToken, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     tokio::select! {
         done = &mut work => return done,

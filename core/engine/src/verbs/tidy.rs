@@ -13,12 +13,13 @@ use crate::events::Events;
 pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
     forget_secrets(camp).await?;
     let rows = camp.journal.environments().await?;
-    let due = rows
-        .iter()
-        .filter(|row| due::why(row, &*camp.clock, &camp.policy).is_some());
     let until = now() + camp.policy.tidy;
     let mut left = Vec::new();
-    for row in due {
+    for row in rows {
+        let unused = due::is_unused(&row, camp)?;
+        if due::why(&row, unused, &*camp.clock, &camp.policy).is_none() {
+            continue;
+        }
         let patience = until.saturating_duration_since(now());
         let ending = due::end_if_due(camp, &row.id, "tidy", Events::none());
         match tokio::time::timeout(patience, ending).await {

@@ -19,6 +19,7 @@ use crate::execute::{Controlled, Wanted};
 use crate::journal::{IntentRow, IntentState, Op};
 use crate::numbers;
 use crate::ready;
+use crate::secrets::InHand;
 use crate::session::Session;
 
 /// What became of one machine.
@@ -46,8 +47,13 @@ pub(crate) async fn stop(
     let row = living(camp, name).await?;
     let rows = check(camp, &row, machines).await?;
     let session = camp.hold(&row, "stop", events).await?;
-    let stopped = try_join_all(rows.iter().map(|row| stop_one(&session, row, grace))).await;
+    let stopped = stop_all(&session, &rows, grace).await;
     guarded(session, stopped).await
+}
+
+/// Stops machines of an environment that is held.
+pub(crate) async fn stop_all(session: &Session, rows: &[IntentRow], grace: Duration) -> Result<Vec<Touched>> {
+    try_join_all(rows.iter().map(|row| stop_one(session, row, grace))).await
 }
 
 /// Starts machines and waits until they are ready: by the probes of `spec` where it still describes them, else until
@@ -64,18 +70,31 @@ pub(crate) async fn start(
     let spec = spec.as_deref();
     let rows = check(camp, &row, machines).await?;
     let session = camp.hold(&row, "start", events).await?;
-    let started = try_join_all(rows.iter().map(|row| start_one(&session, row, spec))).await;
-    if started.is_ok() {
-        describe(&session, spec).await?;
-    }
+    let started = start_all(&session, &rows, spec).await;
     guarded(session, started).await
+}
+
+/// Starts machines of an environment that is held, and waits until they are ready.
+pub(crate) async fn start_all(
+    session: &Session,
+    rows: &[IntentRow],
+    spec: Option<&spec::Environment>,
+) -> Result<Vec<Touched>> {
+    let started = try_join_all(rows.iter().map(|row| start_one(session, row, spec))).await?;
+    describe(session, spec).await?;
+    Ok(started)
 }
 
 /// Gives the tenure back, and what was touched without secrets in what it failed with.
 async fn guarded(session: Session, touched: Result<Vec<Touched>>) -> Result<Vec<Touched>> {
     let secrets = Arc::clone(&session.secrets);
-    let redactor = secrets.redactor();
     session.release().await?;
+    redacted(&secrets, touched)
+}
+
+/// What was touched, without secrets in what it failed with.
+pub(crate) fn redacted(secrets: &InHand, touched: Result<Vec<Touched>>) -> Result<Vec<Touched>> {
+    let redactor = secrets.redactor();
     let mut touched = redactor.guard(touched)?;
     let errors = touched.iter_mut().filter_map(|touched| touched.error.as_mut());
     errors.for_each(|error| redactor.redact_error(error));

@@ -59,6 +59,8 @@ pub struct Environment {
     pub numbers: Arc<Numbers>,
     /// What the file was told, for whoever reads it again.
     pub given: Given,
+    /// A hash of its text, and of what it was told; empty where it came from no text.
+    pub digest: String,
 }
 
 impl Environment {
@@ -82,6 +84,7 @@ impl Environment {
             folder: folder.into(),
             numbers: Arc::default(),
             given: Given::default(),
+            digest: String::new(),
         }
     }
 

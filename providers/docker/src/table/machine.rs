@@ -139,6 +139,16 @@ impl Table {
     }
 }
 
+impl encamp_core::table::KindTable for Table {
+    fn kind(&self) -> &str {
+        crate::NAME
+    }
+
+    fn to_json(&self) -> Value {
+        self.to_json()
+    }
+}
+
 /// The long form in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -49,6 +49,16 @@ impl Table {
     }
 }
 
+impl encamp_core::table::KindTable for Table {
+    fn kind(&self) -> &str {
+        crate::NAME
+    }
+
+    fn to_json(&self) -> Value {
+        self.to_json()
+    }
+}
+
 /// Problems beyond the schema. Late leaves hold markers.
 pub(crate) fn examine(table: &Value) -> Vec<Problem> {
     let late = late_pointers(table);

@@ -35,7 +35,12 @@ pub struct Copied {
 impl Machine {
     /// Copies a file or a folder of this host into the machine. A folder that is there gets it by its own name; a path
     /// that is not there becomes it. A source that ends in `/.` stands for what is in the folder.
-    pub async fn upload(&self, from: &Path, to: &str) -> Result<Copied> {
+    pub async fn copy_in(&self, from: impl AsRef<Path>, to: &str) -> Result<Copied> {
+        let (machine, from, to) = (self.clone(), from.as_ref().to_owned(), to.to_owned());
+        self.engine.run(async move { machine.bring_in(&from, &to).await }).await
+    }
+
+    async fn bring_in(&self, from: &Path, to: &str) -> Result<Copied> {
         let to = absolute(to)?;
         let pack = pack::Pack::of(from)?;
         let (_, there) = self.resolve(&to).await?;
@@ -55,7 +60,7 @@ impl Machine {
             (false, Kind::Absent | Kind::Other) => split(&to),
         };
         let (stream, counted) = pack.stream(name.as_deref());
-        self.copy_in(&folder, stream).await?;
+        self.unpack(&folder, stream).await?;
         let mut copied = counted
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -70,12 +75,19 @@ impl Machine {
     /// Copies a file or a folder of the machine to this host, and takes no more than `limit` bytes. Into a folder that
     /// is there it goes by its own name, to a path that is not there as that path; a source that ends in `/.` stands for
     /// what is in the folder. Nothing is written outside, no device is made, and no link leads out.
-    pub async fn download(&self, from: &str, to: &Path, limit: u64) -> Result<Copied> {
+    pub async fn copy_out(&self, from: &str, to: impl AsRef<Path>, limit: u64) -> Result<Copied> {
+        let (machine, from, to) = (self.clone(), from.to_owned(), to.as_ref().to_owned());
+        self.engine
+            .run(async move { machine.bring_out(&from, &to, limit).await })
+            .await
+    }
+
+    async fn bring_out(&self, from: &str, to: &Path, limit: u64) -> Result<Copied> {
         let contents = from.ends_with("/.") || from == ".";
         let from = absolute(from)?;
         let name = if contents { None } else { split(&from).1 };
         let (resolved, _) = self.resolve(&from).await?;
-        let stream = self.copy_out(&resolved).await?;
+        let stream = self.pack(&resolved).await?;
         let target = place(to, name.as_deref())?;
         let spooled = spool(stream, limit).await?;
         let (into, target_of) = (target.clone(), name.clone());
@@ -92,7 +104,7 @@ impl Machine {
     async fn resolve(&self, path: &str) -> Result<(String, Kind)> {
         let mut path = path.to_owned();
         for _ in 0..LINKS {
-            let looked = match self.copy_out(&path).await {
+            let looked = match self.pack(&path).await {
                 Ok(stream) => header::first(stream).await?,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok((path, Kind::Absent)),
                 Err(error) => return Err(error),
