@@ -16,14 +16,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("encamp-engine", &["encamp-core", "encamp-file"]),
     ("encamp-provider-docker", &["encamp-core"]),
     ("encamp-provider-local", &["encamp-core"]),
+    ("encamp-plugin-script", &["encamp-core"]),
     (
         "encamp",
         &[
             "encamp-core",
             "encamp-engine",
             "encamp-file",
+            "encamp-plugin-script",
             "encamp-provider-docker",
             "encamp-provider-local",
+            "encamp-testkit",
         ],
     ),
     ("encamp-driver", &["encamp"]),

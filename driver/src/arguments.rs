@@ -103,12 +103,64 @@ pub(crate) enum Verb {
     Recover,
     /// Look at everything that encamp stands on: settings, store, providers, what is due
     Doctor,
+    /// Look at providers: which there are, and whether one keeps its promises; begin a new one
+    #[command(subcommand)]
+    Provider(Provider),
     /// Print the JSON Schema of environment files, for editors
     Schema,
     /// Say what a code such as E0103 means
     Explain(Explain),
     /// Print what makes a shell complete encamp's words: source <(encamp completions bash)
     Completions(Completions),
+}
+
+/// What can be done with providers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Provider {
+    /// List provider instances: kind, version, where it came from, whether it works
+    Ls,
+    /// Hold a provider to every promise of the contract: held, broken, or not offered
+    ///
+    /// Makes and destroys machines. For a provider that is not a script, --table says what a plain machine is made of.
+    Check(CheckProvider),
+    /// Write a provider in shell that works, to begin with
+    New(NewProvider),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckProvider {
+    /// The provider instance
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What a plain machine is made of, as JSON [default: the first example of the kind's schema]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) table: Option<String>,
+    /// How long a machine may take to run, and to be gone [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = crate::moment::span)]
+    pub(crate) within: Option<std::time::Duration>,
+    /// Only promises whose names have this in them
+    #[arg(long, value_name = "WORD")]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewProvider {
+    /// The kind's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The language of it
+    #[arg(long, value_enum, default_value_t = Language::Shell)]
+    pub(crate) lang: Language,
+    /// Where it is written [default: a folder of that name here]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// What a provider can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// A script of a POSIX shell.
+    Shell,
 }
 
 impl Verb {
@@ -134,6 +186,7 @@ impl Verb {
             Self::Gc => "gc",
             Self::Recover => "recover",
             Self::Doctor => "doctor",
+            Self::Provider(_) => "provider",
             Self::Schema => "schema",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",

@@ -1,13 +1,13 @@
 //! What every verb works with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use encamp::file::spec::Given;
 use encamp::file::{self, Kinds, Load, Loaded};
-use encamp::{Encamp, Environment, Error, Name};
+use encamp::{Ambient, Encamp, Environment, Error, KindName, Name};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -27,6 +27,10 @@ pub(crate) struct Desk {
     pub(crate) settings: Settings,
     /// What an environment file may speak of.
     pub(crate) kinds: Kinds,
+    /// Where the kinds came from that are not linked in.
+    pub(crate) plugins: BTreeMap<KindName, PathBuf>,
+    /// What providers may see of this process.
+    pub(crate) ambient: Ambient,
     pub(crate) verb: &'static str,
     pub(crate) json: bool,
     pub(crate) yes: bool,

@@ -13,6 +13,7 @@ use crate::arguments::{Arguments, Global, Verb, suggest};
 use crate::context::{Context, Desk, file_of, folder_of};
 use crate::exit::Exit;
 use crate::failure::{Failure, Scene};
+use crate::plugins::{self, Plugin};
 use crate::settings::{self, Places, Settings};
 use crate::variables::Variables;
 use crate::{completion, flagged, helper, moment, output, verbs};
@@ -21,6 +22,8 @@ use crate::{completion, flagged, helper, moment, output, verbs};
 #[derive(Debug)]
 pub struct Driver {
     kinds: Vec<Arc<dyn Kind>>,
+    /// Where plugins lie, beside those that settings name.
+    plugins: Vec<PathBuf>,
 }
 
 impl Default for Driver {
@@ -32,7 +35,26 @@ impl Default for Driver {
 impl Driver {
     /// With the kinds that the facade carries.
     pub fn new() -> Self {
-        Self { kinds: builtin_kinds() }
+        Self {
+            kinds: builtin_kinds(),
+            plugins: Vec::new(),
+        }
+    }
+
+    /// With the plugins of a folder, or of one manifest.
+    #[must_use]
+    pub fn plugins(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plugins.push(path.into());
+        self
+    }
+
+    /// Adds the kinds of all plugins to those that are linked in, and says where they came from.
+    fn with_plugins(&mut self, variables: &Variables) -> Result<Vec<Plugin>, Failure> {
+        let mut paths = self.plugins.clone();
+        paths.extend(settings::plugins(variables)?);
+        let plugins = plugins::load(&paths, &self.kinds)?;
+        self.kinds.extend(plugins.iter().map(|plugin| Arc::clone(&plugin.kind)));
+        Ok(plugins)
     }
 
     /// With one more kind. An instance of it is there under the kind's own name; settings may add others.
@@ -43,9 +65,11 @@ impl Driver {
     }
 
     /// Does what the process's arguments say.
-    pub fn run(self) -> ExitCode {
+    pub fn run(mut self) -> ExitCode {
         let variables = Variables::of_process();
         if let Some(asked) = variables.helper() {
+            // What cannot be loaded now was told to whoever started this; the kinds that can are needed all the same.
+            let _ = self.with_plugins(&variables);
             return helper::play(asked, self.kinds, &variables);
         }
         if let Some(answered) = completion::answer() {
@@ -66,7 +90,7 @@ impl Driver {
         }
     }
 
-    fn obey(self, arguments: Arguments, variables: &Variables) -> Exit {
+    fn obey(mut self, arguments: Arguments, variables: &Variables) -> Exit {
         let began = moment::instant();
         let Arguments { global, verb } = arguments;
         let name = verb.as_str();
@@ -94,6 +118,10 @@ impl Driver {
             }
             _ => {}
         }
+        let plugins = match self.with_plugins(variables) {
+            Ok(plugins) => plugins,
+            Err(failure) => return failed(&failure, &mut scene),
+        };
         let settings = match self.settings(&global, &verb, variables) {
             Ok(settings) => settings,
             Err(failure) => return failed(&failure, &mut scene),
@@ -108,6 +136,11 @@ impl Driver {
         let desk = Desk {
             settings,
             kinds,
+            plugins: plugins
+                .into_iter()
+                .map(|plugin| (plugin.kind.info().name.clone(), plugin.from))
+                .collect(),
+            ambient: variables.ambient(),
             verb: name,
             json,
             yes: global.yes,
@@ -191,7 +224,7 @@ impl Driver {
             .keepers(settings.keeper)
             .policy(settings.policy.clone())
             .user(variables.user());
-        if let Some(helper) = helper::this() {
+        if let Some(helper) = encamp::helper::this() {
             builder = builder.helper(helper);
         }
         for kind in &self.kinds {
@@ -227,6 +260,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         | Verb::Gc
         | Verb::Recover
         | Verb::Doctor
+        | Verb::Provider(_)
         | Verb::Schema
         | Verb::Explain(_)
         | Verb::Completions(_) => "",

@@ -33,6 +33,7 @@ mod moment;
 mod outlook;
 mod output;
 mod place;
+mod plugins;
 mod progress;
 mod remote;
 mod settings;

@@ -45,6 +45,10 @@ pub(crate) const TABLE: &[Variable] = &[
         meaning: "the setting providers.docker.host, and so on",
     },
     Variable {
+        name: "ENCAMP__PLUGINS",
+        meaning: "folders and manifests of plugins, with commas between them",
+    },
+    Variable {
         name: "ENCAMP__LOG",
         meaning: "what to log on standard error: warn, encamp_engine=debug",
     },

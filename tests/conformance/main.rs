@@ -5,6 +5,8 @@ mod docker;
 #[cfg(all(feature = "local", target_os = "linux"))]
 mod local;
 mod memory;
+#[cfg(feature = "script")]
+mod script;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
     factories.extend([docker::Docker::engine(), docker::Docker::podman()].map(|daemon| Arc::new(daemon) as _));
     #[cfg(all(feature = "local", target_os = "linux"))]
     factories.extend(local::Local::all().into_iter().map(|local| Arc::new(local) as _));
+    #[cfg(feature = "script")]
+    factories.push(Arc::new(script::Script::yard()));
     let arguments = Arguments::from_args();
     // A process that keeps one promise asks the provider of that promise alone: a look at each costs a second or two.
     if let Some(promise) = arguments.filter.as_deref().filter(|_| arguments.exact) {

@@ -46,6 +46,7 @@ pub(super) struct Layer {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: Option<String>,
     pub(super) keeper: Option<bool>,
+    pub(super) plugins: Vec<PathBuf>,
     pub(super) timeouts: Timeouts,
     pub(super) providers: BTreeMap<String, serde_json::Map<String, Value>>,
     pub(super) secrets: BTreeMap<String, Given>,

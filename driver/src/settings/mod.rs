@@ -25,6 +25,8 @@ use crate::variables::{PREFIX, SEPARATOR, Variables};
 
 const SYSTEM: &str = "/etc/encamp/settings.toml";
 const PROJECT: &str = ".encamp/settings.toml";
+/// The variable that names plugins.
+const PLUGINS: &str = "ENCAMP__PLUGINS";
 
 /// A provider instance as it is configured.
 #[derive(Debug, Clone)]
@@ -73,6 +75,33 @@ pub(crate) fn state_folder(places: &Places<'_>) -> Option<PathBuf> {
     merged.state_dir.or_else(|| places.variables.state())
 }
 
+/// The files and folders of plugins: the last of the system's settings, the user's and the variables that names any. A
+/// project's own would let whoever writes a repository run what they like.
+pub(crate) fn plugins(variables: &Variables) -> Result<Vec<PathBuf>, Failure> {
+    if let Some((_, paths)) = variables.settings().find(|(name, _)| name == PLUGINS) {
+        return Ok(paths
+            .split(',')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect());
+    }
+    let mut plugins = Vec::new();
+    for path in [Some(PathBuf::from(SYSTEM)), variables.settings_file()]
+        .into_iter()
+        .flatten()
+    {
+        let Some((_, layer)) = layer::read(&path)? else {
+            continue;
+        };
+        if layer.plugins.is_empty() {
+            continue;
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        plugins = layer.plugins.into_iter().map(|plugin| folder.join(plugin)).collect();
+    }
+    Ok(plugins)
+}
+
 /// Reads and checks all settings.
 pub(crate) fn load(places: &Places<'_>) -> Result<Settings, Failure> {
     let (merged, layers) = merge(places)?;
@@ -90,6 +119,13 @@ fn merge(places: &Places<'_>) -> Result<(Layer, Vec<(Origin, Layer)>), Failure> 
     let mut builder = built_in(places)?;
     for path in files.into_iter().flatten() {
         if let Some((source, layer)) = layer::read(&path)? {
+            if !layer.plugins.is_empty() && path.ends_with(PROJECT) {
+                let refusal = Refusal::new(codes::SETTINGS, "a project's settings may name no `plugins`");
+                let place = refusal.place(path.display().to_string());
+                return Err(place
+                    .help("name them in your own settings, or in ENCAMP__PLUGINS")
+                    .into());
+            }
             builder = builder.add_source(source);
             layers.push((Origin::File(path), layer));
         }
@@ -129,6 +165,7 @@ fn lists(places: &Places<'_>) -> Vec<String> {
             [_, "providers", instance, key] if places.lists.iter().any(|list| list == key) => {
                 Some(format!("providers.{instance}.{key}"))
             }
+            [_, "plugins"] => Some("plugins".to_owned()),
             _ => None,
         }
     });

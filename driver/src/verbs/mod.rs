@@ -15,6 +15,7 @@ mod left;
 mod logs;
 mod ls;
 mod plan;
+mod provider;
 mod recover;
 mod run;
 mod schema;
@@ -27,7 +28,7 @@ mod unreached;
 mod up;
 mod validate;
 
-use crate::arguments::Verb;
+use crate::arguments::{Provider, Verb};
 use crate::context::{Context, Desk};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ pub(crate) use self::explain::explain;
 pub(crate) fn without_store(desk: &Desk, verb: &Verb) -> Option<Result<Exit, Failure>> {
     match verb {
         Verb::Init(args) => Some(init::init(desk, args)),
+        Verb::Provider(Provider::New(args)) => Some(provider::new(desk, args)),
         Verb::Schema => Some(schema::schema(desk)),
         Verb::Validate(args) => Some(validate::validate(desk, args)),
         _ => None,
@@ -66,7 +68,14 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Gc => gc::gc(cx).await,
         Verb::Recover => recover::recover(cx).await,
         Verb::Doctor => doctor::doctor(cx).await,
+        Verb::Provider(Provider::Ls) => provider::ls(cx).await,
+        Verb::Provider(Provider::Check(args)) => Box::pin(provider::check(cx, args)).await,
         // These have been obeyed before a store was opened.
-        Verb::Init(_) | Verb::Schema | Verb::Validate(_) | Verb::Explain(_) | Verb::Completions(_) => Ok(Exit::Well),
+        Verb::Init(_)
+        | Verb::Provider(Provider::New(_))
+        | Verb::Schema
+        | Verb::Validate(_)
+        | Verb::Explain(_)
+        | Verb::Completions(_) => Ok(Exit::Well),
     }
 }

@@ -25,6 +25,7 @@ mod local_failpoints;
 mod local_run;
 mod local_sync;
 mod no_daemon;
+mod plugins;
 mod settings;
 mod store;
 mod usage;

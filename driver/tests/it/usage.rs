@@ -34,6 +34,7 @@ fn help_names_what_works_and_nothing_else() {
       gc           Dispose of everything that is due, on every site that was ever used
       recover      After the store was lost: record again what this installation has made; nothing is destroyed
       doctor       Look at everything that encamp stands on: settings, store, providers, what is due
+      provider     Look at providers: which there are, and whether one keeps its promises; begin a new one
       schema       Print the JSON Schema of environment files, for editors
       explain      Say what a code such as E0103 means
       completions  Print what makes a shell complete encamp's words: source <(encamp completions bash)
@@ -59,6 +60,7 @@ fn help_names_what_works_and_nothing_else() {
       ENCAMP__STATE_DIR                 where the store is, as --state
       ENCAMP__TIMEOUTS__CREATE          the setting timeouts.create, and so on for each setting
       ENCAMP__PROVIDERS__DOCKER__HOST   the setting providers.docker.host, and so on
+      ENCAMP__PLUGINS                   folders and manifests of plugins, with commas between them
       ENCAMP__LOG                       what to log on standard error: warn, encamp_engine=debug
       NO_COLOR, CLICOLOR_FORCE          no colour, or colour where there is no terminal
 

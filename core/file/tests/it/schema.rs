@@ -173,7 +173,7 @@ fn good_files_fit() {
 fn the_examples_fit() {
     // Their tables are those of real kinds, which are not known here: any will do.
     let mut open = kinds();
-    for kind in ["docker", "local"] {
+    for kind in ["docker", "local", "yard"] {
         let name = KindName::new(kind).expect("a kind");
         let any = Arc::clone(&open.kinds["ssh"]);
         open.kinds.insert(name.clone(), any);
@@ -182,13 +182,17 @@ fn the_examples_fit() {
     }
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut seen = 0;
-    for example in std::fs::read_dir(folder).expect("the examples") {
-        let file = example.expect("an example").path().join("encamp.toml");
+    let folders = [folder.clone(), folder.join("providers")];
+    let examples = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("the examples"));
+    let files = examples.map(|example| example.expect("an example").path().join("encamp.toml"));
+    for file in files.filter(|file| file.is_file()) {
         let text = std::fs::read_to_string(&file).expect("a file");
         check(&open, &text).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 7);
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! `encamp provider new`: a provider in shell that works, to begin with.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use encamp::KindName;
+use serde_json::json;
+
+use crate::arguments::{Language, NewProvider};
+use crate::codes;
+use crate::context::Desk;
+use crate::exit::Exit;
+use crate::failure::{Failure, Refusal};
+use crate::{output, words};
+
+const MANIFEST: &str = include_str!("skeleton.provider.toml");
+const SCRIPT: &str = include_str!("skeleton.sh");
+/// What stands for the kind's name in them.
+const NAME: &str = "NAME";
+
+pub(in crate::verbs) fn new(desk: &Desk, args: &NewProvider) -> Result<Exit, Failure> {
+    let Language::Shell = args.lang;
+    KindName::new(args.name.as_str()).map_err(|error| {
+        Refusal::new(codes::NO_SUCH, format!("`{}` is no kind's name", args.name)).why(error.to_string())
+    })?;
+    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    let manifest = folder.join(format!("{}.provider.toml", args.name));
+    let script = folder.join(format!("{}.sh", args.name));
+    for path in [&manifest, &script] {
+        if path.exists() {
+            let refusal = Refusal::new(codes::EXISTS, format!("{} is there already", path.display()));
+            return Err(refusal.help("name another folder with --in").into());
+        }
+    }
+    fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, &error))?;
+    write(&manifest, &MANIFEST.replace(NAME, &args.name))?;
+    write(&script, &SCRIPT.replace(NAME, &args.name))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(|error| unwritten(&script, &error))?;
+    if desk.json {
+        output::json(&json!({ "manifest": manifest, "script": script }));
+    } else {
+        output::result(&format!(
+            "{}   what it can do, and how it is called",
+            manifest.display()
+        ));
+        output::result(&format!("{}   the commands", script.display()));
+        let folder = words::shell(&folder.display().to_string());
+        output::tell(&format!(
+            "Try it: ENCAMP__PLUGINS={folder} encamp provider check {}",
+            args.name
+        ));
+    }
+    Ok(Exit::Well)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    Refusal::new(codes::COPY, format!("{} cannot be written", path.display()))
+        .why(error.to_string())
+        .into()
+}

@@ -1,0 +1,148 @@
+//! A provider in shell: begun, checked, used, and refused where it cannot be trusted.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::bed::{Bed, Ran};
+
+/// Machines of such a provider beside one of this host.
+const FILE: &str = r#"
+name = "mixed"
+ttl = "10m"
+[machines.shed]
+provider = "lab"
+lab.command = "echo open; exec sleep 1711.NUMBER"
+ready = [{ log = "^open$", within = "20s" }]
+[machines.here]
+provider = "local"
+local.command = "exec sleep 600"
+[[stages]]
+name = "look"
+[[stages.tasks]]
+name = "shed"
+on = "shed"
+run = "echo from the shed"
+[[stages.tasks]]
+name = "here"
+on = "here"
+run = "echo from here"
+"#;
+
+struct Lab {
+    bed: Bed,
+    number: u32,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let bed = Bed::with_local();
+        bed.encamp(&["provider", "new", "lab"]).exits(0);
+        static NUMBERS: AtomicU32 = AtomicU32::new(0);
+        let number = std::process::id() * 10 + NUMBERS.fetch_add(1, Ordering::Relaxed);
+        bed.write("encamp.toml", &FILE.replace("NUMBER", &number.to_string()));
+        Self { bed, number }
+    }
+
+    /// Machines of the lab lie in the bed.
+    fn encamp(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.bed.command(arguments);
+        command.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", self.bed.path());
+        self.bed.run(&mut command)
+    }
+
+    /// The folders of machines; and the processes that they were told to run, by a number that nobody else has.
+    fn machines(&self) -> usize {
+        let folders = std::fs::read_dir(self.bed.path().join("encamp-lab")).map_or(0, Iterator::count);
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let at_work = all
+            .filter(|entry| {
+                std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == self.sleeps().as_bytes())
+            })
+            .count();
+        assert!(at_work <= folders, "{at_work} processes of {folders} machines");
+        folders
+    }
+
+    fn sleeps(&self) -> String {
+        format!("sleep\01711.{}\0", self.number)
+    }
+}
+
+#[test]
+fn a_new_provider_keeps_every_promise() {
+    let lab = Lab::new();
+    let script = lab.bed.read("lab/lab.sh");
+    assert!(script.lines().count() <= 40, "{}", script.lines().count());
+    let checked = lab.encamp(&["provider", "check", "lab"]).exits(0);
+    let last = checked.stdout.lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains(" 0 broken"), "{last}");
+    let held: usize = last
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default();
+    assert!(held >= 20, "{checked}");
+    assert_eq!(lab.machines(), 0);
+}
+
+#[test]
+fn a_provider_that_forgets_is_found_out() {
+    let lab = Lab::new();
+    let script = lab.bed.read("lab/lab.sh");
+    // It lists nothing, and says that this was everything.
+    let broken = script.replace("[ -d \"$one/home\" ] || continue", "continue");
+    assert_ne!(script, broken);
+    std::fs::write(lab.bed.path().join("lab/lab.sh"), broken).expect("it can be written");
+    let checked = lab.encamp(&["provider", "check", "lab", "--only", "listing", "--within", "1s"]).exits(3);
+    assert!(checked.stdout.contains("broken "), "{checked}");
+}
+
+#[test]
+fn machines_of_a_script_stand_beside_others() {
+    let lab = Lab::new();
+    let ran = lab.encamp(&["run"]).exits(0);
+    assert!(
+        ran.stderr.contains("from the shed") && ran.stderr.contains("from here"),
+        "{ran}"
+    );
+    assert_eq!(lab.machines(), 0);
+    lab.encamp(&["up"]).exits(0);
+    assert_eq!(lab.machines(), 1);
+    let said = lab
+        .encamp(&["exec", "shed", "--", "sh", "-c", "echo in; exit 7"])
+        .exits(7);
+    assert_eq!(said.stdout, "in\n");
+    let listed = lab.encamp(&["provider", "ls"]).exits(0).stdout;
+    let row = listed.lines().find(|line| line.starts_with("lab ")).unwrap_or_default();
+    assert!(
+        row.contains("lab/lab.provider.toml") && row.contains("answers in"),
+        "{listed}"
+    );
+    // Without the plugin its machines are named, and not forgotten.
+    let down = lab.bed.encamp(&["down", "-e", "mixed"]);
+    assert_eq!(down.code, 4, "{down}");
+    assert!(down.to_string().contains("lab"), "{down}");
+    assert_eq!(lab.machines(), 1);
+    lab.encamp(&["down", "-e", "mixed"]).exits(0);
+    assert_eq!(lab.machines(), 0);
+}
+
+#[test]
+fn what_everybody_may_write_is_not_run() {
+    let lab = Lab::new();
+    let manifest = lab.bed.path().join("lab/lab.provider.toml");
+    std::fs::set_permissions(&manifest, std::fs::Permissions::from_mode(0o666)).expect("this host can be asked");
+    let refused = lab.encamp(&["provider", "ls"]).exits(2);
+    assert!(
+        refused.stderr.contains("everybody may write it") && refused.stderr.contains("chmod o-w"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_project_brings_no_plugins() {
+    let lab = Lab::new();
+    lab.bed.write(".encamp/settings.toml", "plugins = [\"../lab\"]\n");
+    let refused = lab.bed.encamp(&["plan"]).exits(2);
+    assert!(refused.stderr.contains("may name no `plugins`"), "{refused}");
+}
