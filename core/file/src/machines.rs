@@ -194,6 +194,12 @@ fn providers(table: &Table, entry: &Entry, overrides: &Overrides, cx: &mut Cx<'_
             }
         }
     }
+    let on_host = |instance: &InstanceName| cx.kinds.shares_host(instance);
+    if providers.iter().any(on_host) && !providers.iter().all(on_host) {
+        let message = format!("`{}` would listen on this host or in a network of its own", entry.key);
+        let help = "list providers of one sort: what its ports are, and who reaches them, differs".to_owned();
+        cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+    }
     if names.is_some_and(|names| names.is_empty()) {
         let message = format!("`{}` has no provider", entry.key);
         cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help("name at least one".to_owned()));

@@ -63,6 +63,17 @@ fn a_migration_is_proved_on_what_was_fetched() {
 }
 
 #[test]
+fn the_quickstart_runs_on_this_host_and_on_docker() {
+    let bed = example("quickstart", &["busybox:1.35"]);
+    for provider in ["local", "docker"] {
+        let set = format!("machines.*.provider={provider}");
+        let ran = bed.encamp(&["run", "quickstart", "--set", &set]).exits(0);
+        assert!(ran.to_string().contains("2 tasks, 1 test, all passed"), "{provider}: {ran}");
+    }
+    bed.nothing_is_left();
+}
+
+#[test]
 fn browsers_of_a_grid_find_their_hub() {
     let bed = example("grid", &["chromium:bookworm", "busybox:1.35"]);
     bed.encamp(&["run", "grid"]).exits(0);
