@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("encamp-core", &[]),
     ("encamp-file", &["encamp-core"]),
     ("encamp-engine", &["encamp-core", "encamp-file"]),
+    ("encamp-remote", &["encamp-core"]),
     ("encamp-provider-docker", &["encamp-core"]),
     ("encamp-provider-local", &["encamp-core"]),
     ("encamp-plugin-script", &["encamp-core"]),

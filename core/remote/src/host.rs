@@ -1,0 +1,289 @@
+//! One host as one user: its connections, apart by purpose.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use encamp_core::{Cx, Error, ErrorKind, Result, SshAccess};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+
+use crate::error::{self, Failure};
+use crate::marks::{Marks, Piece};
+use crate::pool::Pool;
+use crate::run::{Script, Word};
+use crate::transport::{Channel, Connection, End, Refused, Route, Transport};
+
+/// The pause after a failed login, and the longest; each is drawn anew between half of it and all.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
+/// How often a login is tried where the host hangs up or does not answer.
+const LOGINS_MAX: u32 = 6;
+/// Logins through one jump host at a time: sshd drops more than ten that have not proved themselves.
+const LOGINS_VIA_MAX: usize = 6;
+/// What a session says before its script begins: complaints of a login shell.
+const SAID_BYTES_MAX: usize = 4096;
+/// How often a session is asked for where connections break or are full.
+const SESSIONS_TRIED_MAX: u32 = 12;
+
+/// Makes connections to one host.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    route: Route,
+    transport: Arc<dyn Transport>,
+    via: Option<Arc<Host>>,
+    /// Logins of this program at a time: each costs a key exchange.
+    logins: Arc<Semaphore>,
+}
+
+impl Dialer {
+    pub(crate) fn access(&self) -> &SshAccess {
+        &self.route.access
+    }
+
+    /// Connects, more than once where that may help.
+    pub(crate) async fn connect(&self, cx: &Cx) -> Result<Arc<dyn Connection>> {
+        let mut pause = PAUSE.0;
+        let mut turn = 1;
+        loop {
+            let failure = match self.connect_once(cx).await? {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failure,
+            };
+            let again = matches!(failure, Failure::HungUp { .. }) && turn < LOGINS_MAX && cx.remaining() > pause;
+            if !again {
+                let expected: Vec<_> = self
+                    .route
+                    .host_keys
+                    .iter()
+                    .map(|key| key.fingerprint().to_owned())
+                    .collect();
+                return Err(failure.translate(self.access(), &expected));
+            }
+            wait(cx, pause).await?;
+            pause = (pause * 2).min(PAUSE.1);
+            turn += 1;
+        }
+    }
+
+    async fn connect_once(&self, cx: &Cx) -> Result<Result<Arc<dyn Connection>, Failure>> {
+        // A jump host has the connection that others go through as well; only the login counts here.
+        let via = match &self.via {
+            Some(host) => Some((Box::pin(host.jump.lease(cx)).await?, Arc::clone(&host.logins_via))),
+            None => None,
+        };
+        let through = match &via {
+            Some((_, turns)) => Some(turns.acquire().await.map_err(unbounded)?),
+            None => None,
+        };
+        let turn = self.logins.acquire().await.map_err(unbounded)?;
+        let lease = via.as_ref().map(|(lease, _)| Arc::clone(&lease.connection));
+        let connected = tokio::select! {
+            connected = self.transport.connect(cx, &self.route, lease) => connected,
+            () = cx.cancelled() => return Err(Error::new(ErrorKind::Cancelled, "cancelled while logging in")),
+        };
+        drop((turn, through));
+        Ok(connected)
+    }
+}
+
+fn unbounded(_: tokio::sync::AcquireError) -> Error {
+    Error::new(ErrorKind::Internal, "logins cannot be counted any more")
+}
+
+/// Sleeps between half of `pause` and all of it.
+pub(crate) async fn wait(cx: &Cx, pause: Duration) -> Result<()> {
+    let mut byte = [0_u8];
+    // Without randomness all wait as long; that is no reason to fail.
+    let _ = getrandom::fill(&mut byte);
+    let pause = pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0);
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        () = cx.cancelled() => Err(Error::new(ErrorKind::Cancelled, "cancelled while waiting for a host")),
+    }
+}
+
+/// A host, and the connections to it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    dialer: Arc<Dialer>,
+    /// Commands.
+    pub(crate) work: Pool,
+    /// Signals and what else is asked: never behind the output of a command that nobody reads.
+    pub(crate) control: Pool,
+    /// Files.
+    pub(crate) bulk: Pool,
+    /// Connections that go on from the host.
+    pub(crate) lines: Pool,
+    /// Other hosts behind this one.
+    jump: Pool,
+    logins_via: Arc<Semaphore>,
+    swept: AtomicBool,
+}
+
+impl Host {
+    pub(crate) fn new(
+        route: Route,
+        transport: Arc<dyn Transport>,
+        via: Option<Arc<Self>>,
+        logins: Arc<Semaphore>,
+    ) -> Self {
+        let dialer = Arc::new(Dialer {
+            route,
+            transport,
+            via,
+            logins,
+        });
+        let pool = || Pool::new(Arc::clone(&dialer));
+        Self {
+            work: pool(),
+            control: pool(),
+            bulk: pool(),
+            lines: pool(),
+            jump: pool(),
+            logins_via: Arc::new(Semaphore::new(LOGINS_VIA_MAX)),
+            swept: AtomicBool::new(false),
+            dialer,
+        }
+    }
+
+    pub(crate) fn access(&self) -> &SshAccess {
+        self.dialer.access()
+    }
+
+    /// True once: what former runs have left is swept then.
+    pub(crate) fn sweeps(&self) -> bool {
+        !self.swept.swap(true, Ordering::Relaxed)
+    }
+
+    /// Opens a session that runs a script, on whichever connection has room for it.
+    ///
+    /// Where the answer is an error that may be retried, the script was not sent.
+    pub(crate) async fn session(&self, cx: &Cx, pool: &Pool, line: &str, terminal: bool) -> Result<Session> {
+        let mut words = String::new();
+        for _ in 0..SESSIONS_TRIED_MAX {
+            let lease = pool.lease(cx).await?;
+            match lease.connection.open(line, terminal).await {
+                Ok(channel) => return Ok(Session { channel, lease }),
+                Err(Refused::Sessions) if lease.fresh => return Err(error::no_sessions(self.access())),
+                Err(Refused::Sessions) => pool.is_full(&lease.connection).await,
+                // The pool does not give it again.
+                Err(Refused::Broken(why)) => words = why,
+                Err(Refused::Denied(why)) => {
+                    words = why;
+                    break;
+                }
+            }
+        }
+        Err(Failure::Other { why: words }.translate(self.access(), &[]))
+    }
+
+    /// Runs a short script and gives its words.
+    pub(crate) async fn ask(&self, cx: &Cx, script: &Script) -> Result<Vec<Word>> {
+        let asked = tokio::time::timeout(cx.remaining(), self.ask_patiently(cx, script)).await;
+        asked.unwrap_or_else(|_| {
+            Err(Failure::Route {
+                why: "no answer before the deadline".to_owned(),
+            }
+            .translate(self.access(), &[]))
+        })
+    }
+
+    async fn ask_patiently(&self, cx: &Cx, script: &Script) -> Result<Vec<Word>> {
+        for _ in 0..SESSIONS_TRIED_MAX {
+            let line = script.line(&self.access().prefix);
+            let Session { channel, lease } = self.session(cx, &self.control, &line, false).await?;
+            let Channel {
+                mut stdin,
+                mut stdout,
+                mut stderr,
+                end,
+            } = channel;
+            // A session that ends early is told by what it says.
+            let _ = stdin.write_all(script.text.as_bytes()).await;
+            let _ = stdin.flush().await;
+            let (mut marks, mut words, mut said) = (Marks::new(script.id.as_str()), Vec::new(), Said::default());
+            let mut buffer = [0_u8; 4096];
+            while let Ok(length) = stderr.read(&mut buffer).await
+                && length > 0
+            {
+                for piece in marks.take(&buffer[..length]) {
+                    match piece {
+                        Piece::Word(word) => words.push(Word::parse(&word)),
+                        Piece::Bytes(bytes) => said.take(&bytes),
+                    }
+                }
+            }
+            let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
+            if let Some(Word::Refused(why)) = words.iter().find(|word| matches!(word, Word::Refused(_))) {
+                return Err(error::refused(self.access(), why));
+            }
+            if !words.is_empty() {
+                return Ok(words);
+            }
+            match self.without_a_word(&lease, &self.control, end.await, &said).await {
+                Silence::Full => {}
+                Silence::Failed(error) => return Err(error),
+                Silence::Broken(_) => wait(cx, PAUSE.0).await?,
+            }
+        }
+        Err(error::no_sessions(self.access()))
+    }
+
+    /// What it means that a session ended before its script said a word.
+    pub(crate) async fn without_a_word(&self, lease: &Lease, pool: &Pool, end: End, said: &Said) -> Silence {
+        if end.refused {
+            if lease.fresh {
+                return Silence::Failed(error::no_sessions(self.access()));
+            }
+            pool.is_full(&lease.connection).await;
+            return Silence::Full;
+        }
+        // That a connection has broken is known a moment after its sessions have ended.
+        for _ in 0..20 {
+            if !lease.connection.stands() {
+                return Silence::Broken(end.words);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Silence::Failed(error::no_shell(self.access(), &said.text()))
+    }
+}
+
+pub(crate) use crate::pool::Lease;
+
+/// A session, and the right to it.
+pub(crate) struct Session {
+    pub(crate) channel: Channel,
+    pub(crate) lease: Lease,
+}
+
+/// Why a session ended before its script said a word.
+#[derive(Debug)]
+pub(crate) enum Silence {
+    /// The connection takes no further session; another one may.
+    Full,
+    /// The connection broke, in the client's words.
+    Broken(String),
+    /// The host does not run scripts.
+    Failed(Error),
+}
+
+/// What was said before the first word: a login shell's complaints, and the figures of `dd`.
+#[derive(Debug, Default)]
+pub(crate) struct Said(Vec<u8>);
+
+impl Said {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        let room = SAID_BYTES_MAX.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.0);
+        let figures =
+            |line: &&str| !(line.contains("records in") || line.contains("records out") || line.contains("bytes"));
+        let lines: Vec<_> = text.lines().filter(figures).collect();
+        lines.join("; ")
+    }
+}

@@ -1,0 +1,19 @@
+
+# One command with a terminal. It ends with its session.
+d=${0%/*}
+read -r boot <"$d/boot"
+say() { printf '\036encamp-%s:%s\036' "$id" "$1"; }
+stty rows "$rows" cols "$cols" 2>/dev/null
+tty >"$d/tty" 2>/dev/null
+read -r stat <"/proc/$$/stat"
+set -- ${stat##*) }
+group=$3
+shift 19
+echo "$$ $1 $group" >"$d/pid"
+# A handler, and not ignored: the command gets its defaults back.
+trap : HUP INT QUIT TERM
+say "s$boot $d"
+(launch)
+code=$?
+rm -rf "$d"
+say "x$code"

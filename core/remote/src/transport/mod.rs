@@ -1,0 +1,83 @@
+//! Ways to a host: one trait, an implementation a folder.
+
+pub(crate) mod system;
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use encamp_core::{BoxRead, BoxWrite, Cx, Duplex, Result, SshAccess};
+use futures_util::future::BoxFuture;
+
+use crate::error::Failure;
+use crate::fingerprint::HostKey;
+
+/// Where to, and by what the host and we prove ourselves.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) access: SshAccess,
+    /// What the host may show; nothing else is accepted.
+    pub(crate) host_keys: Vec<HostKey>,
+    /// The private key; the user's agent, and whatever their configuration names, where there is none.
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// Makes connections.
+#[async_trait]
+pub(crate) trait Transport: Debug + Send + Sync {
+    /// Connects and logs in, through `via` where there is one. Tried once.
+    async fn connect(
+        &self,
+        cx: &Cx,
+        route: &Route,
+        via: Option<Arc<dyn Connection>>,
+    ) -> Result<Arc<dyn Connection>, Failure>;
+}
+
+/// A connection that somebody is logged in on.
+#[async_trait]
+pub(crate) trait Connection: Debug + Send + Sync {
+    /// Opens a session that runs `command`, a line for the user's login shell.
+    async fn open(&self, command: &str, terminal: bool) -> Result<Channel, Refused>;
+
+    /// Connects from the host to `host:port`.
+    async fn dial(&self, host: &str, port: u16) -> Result<Duplex, Refused>;
+
+    /// Whether it stands, as far as is known.
+    fn stands(&self) -> bool;
+
+    /// How the system's client goes through it to another host; none where it is no connection of that client.
+    fn proxy_command(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Why there is no channel.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The host takes no further session on this connection.
+    Sessions,
+    /// The connection does not stand any more, or breaks now.
+    Broken(String),
+    /// The host says no.
+    Denied(String),
+}
+
+/// A session. It has ended when both outputs have.
+pub(crate) struct Channel {
+    pub(crate) stdin: BoxWrite,
+    pub(crate) stdout: BoxRead,
+    pub(crate) stderr: BoxRead,
+    /// How it ended; awaited after the outputs.
+    pub(crate) end: BoxFuture<'static, End>,
+}
+
+/// How a session ended.
+#[derive(Debug, Default)]
+pub(crate) struct End {
+    /// It never began, because the host takes no further one on this connection.
+    pub(crate) refused: bool,
+    /// In the client's words.
+    pub(crate) words: String,
+}

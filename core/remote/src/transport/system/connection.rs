@@ -1,0 +1,244 @@
+//! A connection that a master process holds, and what goes over it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use encamp_core::Duplex;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::words::Words;
+use super::{System, arguments, forget};
+use crate::quote::quote_all;
+use crate::transport::{Channel, Connection, End, Refused};
+
+/// What makes the clients of one master.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) system: System,
+    pub(super) socket: PathBuf,
+    pub(super) known_hosts: PathBuf,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Master {
+    tools: Tools,
+    words: Words,
+    ended: Arc<AtomicBool>,
+    close: CancellationToken,
+    /// The jump host's connection lasts as long as this one.
+    _via: Option<Arc<dyn Connection>>,
+}
+
+impl Master {
+    pub(super) fn new(tools: Tools, mut child: Child, words: Words, via: Option<Arc<dyn Connection>>) -> Self {
+        let (ended, close) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+        let (own, asked) = (Arc::clone(&ended), close.clone());
+        // The process is waited for, so that none is left as a zombie, and ended with this connection.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = child.wait() => {}
+                () = asked.cancelled() => {
+                    // It has ended already, or ends now.
+                    let _ = child.kill().await;
+                }
+            }
+            own.store(true, Ordering::Release);
+        });
+        Self {
+            tools,
+            words,
+            ended,
+            close,
+            _via: via,
+        }
+    }
+
+    fn client(&self) -> Command {
+        let mut command = self.tools.system.command();
+        command.args(arguments::of_client(&self.tools.socket));
+        command
+    }
+
+    fn broken(&self) -> Refused {
+        Refused::Broken(self.words.last())
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        self.close.cancel();
+        forget(&self.tools.socket);
+        forget(&self.tools.known_hosts);
+    }
+}
+
+#[async_trait]
+impl Connection for Master {
+    async fn open(&self, command: &str, terminal: bool) -> Result<Channel, Refused> {
+        if !self.stands() {
+            return Err(self.broken());
+        }
+        let log = self.tools.system.file(".log");
+        let mut client = self.client();
+        client.args(["-o", "LogLevel=ERROR", "-E"]).arg(&log);
+        client.arg(if terminal { "-tt" } else { "-T" });
+        client.args(["--", arguments::ALIAS, command]);
+        client.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if !self.tools.system.variables.iter().any(|(name, _)| *name == "TERM") {
+            client.env("TERM", "xterm-256color");
+        }
+        let spawned = client.spawn();
+        let mut child = spawned.map_err(|native| Refused::Broken(format!("`ssh` cannot be started: {native}")))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Refused::Broken("`ssh` was started without its streams".to_owned()));
+        };
+        let words = self.words.clone();
+        Ok(Channel {
+            stdin: Box::pin(Closing(Some(stdin))),
+            stdout: Box::pin(stdout),
+            stderr: Box::pin(stderr),
+            end: Box::pin(ending(child, Log(log), words)),
+        })
+    }
+
+    async fn dial(&self, host: &str, port: u16) -> Result<Duplex, Refused> {
+        if !self.stands() {
+            return Err(self.broken());
+        }
+        let to = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        let mut client = self.client();
+        client.args(["-o", "LogLevel=DEBUG1", "-W", &to, "--", arguments::ALIAS]);
+        client.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let spawned = client.spawn();
+        let mut child = spawned.map_err(|native| Refused::Broken(format!("`ssh` cannot be started: {native}")))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Refused::Broken("`ssh` was started without its streams".to_owned()));
+        };
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains("mux_client_request_stdio_fwd: master session id") {
+                // What it says from now on is read, so that it never waits for that.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok(Box::pin(Line {
+                    child,
+                    stdin: Closing(Some(stdin)),
+                    stdout,
+                }));
+            }
+            if line.contains("Stdio forwarding request failed") {
+                return Err(Refused::Denied(self.words.why_not_opened().unwrap_or(line)));
+            }
+        }
+        Err(self.broken())
+    }
+
+    fn stands(&self) -> bool {
+        !self.ended.load(Ordering::Acquire)
+    }
+
+    fn proxy_command(&self) -> Option<String> {
+        let mut words: Vec<OsString> = vec![self.tools.system.program.clone().into()];
+        words.extend(arguments::of_client(&self.tools.socket));
+        words.extend(["-o", "LogLevel=ERROR", "-W"].map(OsString::from));
+        let words = words
+            .iter()
+            .map(|word| word.to_str().map(|word| word.replace('%', "%%")));
+        let words = words.collect::<Option<Vec<_>>>()?;
+        // The tokens are the client's to fill in; they stand outside of what is quoted.
+        Some(format!("{} '[%h]:%p' {}", quote_all(words), arguments::ALIAS))
+    }
+}
+
+/// The log of one client, which goes with it.
+struct Log(PathBuf);
+
+impl Log {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        forget(&self.0);
+    }
+}
+
+async fn ending(mut child: Child, log: Log, master: Words) -> End {
+    let _ = child.wait().await;
+    let said = tokio::fs::read_to_string(log.path()).await.unwrap_or_default();
+    let refused = said.contains("session request failed");
+    let words = match said.trim() {
+        "" => master.last(),
+        said => said.to_owned(),
+    };
+    End { refused, words }
+}
+
+/// Standard input of a process: shutting it down closes it.
+struct Closing(Option<ChildStdin>);
+
+impl AsyncWrite for Closing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        match &mut self.0 {
+            Some(stdin) => Pin::new(stdin).poll_write(cx, buf),
+            None => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &mut self.0 {
+            Some(stdin) => Pin::new(stdin).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.0 = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A connection through the host: a client process whose standard streams it is.
+struct Line {
+    /// Dropping it ends the process.
+    #[expect(dead_code, reason = "held for its drop")]
+    child: Child,
+    stdin: Closing,
+    stdout: ChildStdout,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stdout).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stdin).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stdin).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stdin).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,243 @@
+//! What the system's `ssh` says on its standard error, and what that means.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::ChildStderr;
+
+use crate::error::Failure;
+use crate::transport::Route;
+
+/// How many lines are kept; a login says about a hundred.
+const LINES_MAX: usize = 300;
+const LINE_BYTES_MAX: usize = 1000;
+
+/// The last lines of one process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Words {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    ended: Arc<tokio::sync::Notify>,
+}
+
+impl Words {
+    /// Reads along until the process ends.
+    pub(super) fn listen(stderr: Option<ChildStderr>) -> Self {
+        let words = Self::default();
+        let own = words.clone();
+        if let Some(stderr) = stderr {
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stderr).lines();
+                while let Ok(Some(mut line)) = lines.next_line().await {
+                    line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+                    own.push(line);
+                }
+                own.ended.notify_one();
+            });
+        } else {
+            own.ended.notify_one();
+        }
+        words
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// Why a login failed. The last words may arrive after the process has ended.
+    pub(super) async fn failure(&self, route: &Route) -> Failure {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.ended.notified()).await;
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        judge(lines.iter().map(String::as_str), route)
+    }
+
+    /// Why the host opened no channel, as the master told it last: `connect failed: Connection refused`.
+    pub(super) fn why_not_opened(&self) -> Option<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = lines.iter().rev().find_map(|line| line.split_once(": open failed: "));
+        told.map(|(_, why)| why.trim().to_owned())
+    }
+
+    /// The last thing that it said for people.
+    pub(super) fn last(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        last_for_people(lines.iter().map(String::as_str)).unwrap_or_default()
+    }
+}
+
+fn last_for_people<'a>(lines: impl DoubleEndedIterator<Item = &'a str>) -> Option<String> {
+    let mut told = lines
+        .rev()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("debug"));
+    told.next().map(str::to_owned)
+}
+
+/// From the client's lines to what stopped the login.
+fn judge<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone, route: &Route) -> Failure {
+    let has = |text: &str| lines.clone().find(|line| line.contains(text));
+    if has("Host key verification failed").is_some() || has("REMOTE HOST IDENTIFICATION HAS CHANGED").is_some() {
+        // Behind a jump host of the user's own configuration, it is about that one: our host was not asked yet.
+        let ours = lines
+            .clone()
+            .rev()
+            .find_map(|line| line.split_once("Server host key: "));
+        let seen = ours
+            .and_then(|(_, key)| key.split_whitespace().nth(1))
+            .map(str::to_owned);
+        return if route.host_keys.is_empty() {
+            Failure::UnknownKey { seen }
+        } else {
+            Failure::ChangedKey { seen }
+        };
+    }
+    if has("no matching host key type found").is_some() && !route.host_keys.is_empty() {
+        return Failure::ChangedKey { seen: None };
+    }
+    if let Some(line) = has("Permission denied (").or_else(|| has("Too many authentication failures")) {
+        let keys = lines
+            .clone()
+            .filter_map(|line| line.split_once("Offering public key: "));
+        let offered: Vec<_> = keys.map(|(_, key)| shorten_key(key)).collect();
+        let loaded = lines
+            .clone()
+            .find(|line| line.starts_with("Load key "))
+            .and_then(|line| line.split_once("\": "));
+        return match (offered.is_empty(), loaded, &route.key) {
+            (true, Some((_, why)), Some(key)) => Failure::Key {
+                file: key.display().to_string(),
+                why: why.to_owned(),
+            },
+            (true, _, Some(key)) if !key.exists() => Failure::Key {
+                file: key.display().to_string(),
+                why: "it is not there".to_owned(),
+            },
+            (true, ..) => Failure::Login {
+                offered: format!("no key at all ({})", line.trim()),
+            },
+            (false, ..) => Failure::Login {
+                offered: offered.join(", "),
+            },
+        };
+    }
+    let connect = |reason: &str| has(reason).filter(|line| line.contains("connect"));
+    if has("Could not resolve hostname").is_some() {
+        return Failure::Name;
+    }
+    if connect("Connection refused").is_some() {
+        return Failure::Closed;
+    }
+    for why in [
+        "No route to host",
+        "Network is unreachable",
+        "Connection timed out",
+        "Operation timed out",
+    ] {
+        if has(why).is_some() {
+            return Failure::Route {
+                why: why.to_lowercase(),
+            };
+        }
+    }
+    let before_banner = [
+        "kex_exchange_identification: ",
+        "banner exchange: ",
+        "ssh_exchange_identification: ",
+    ];
+    if let Some(line) = before_banner.iter().find_map(|text| has(text)) {
+        let why = line.split_once(": ").map_or(line, |(_, why)| why);
+        return Failure::HungUp {
+            why: why.trim().to_lowercase(),
+        };
+    }
+    let why = last_for_people(lines).unwrap_or_else(|| "ssh ended without a word".to_owned());
+    if why.starts_with("Connection closed by") || why.starts_with("Connection reset by") {
+        return Failure::HungUp {
+            why: why.to_lowercase(),
+        };
+    }
+    Failure::Other { why }
+}
+
+/// `/home/u/.ssh/id ED25519 SHA256:… agent` without where it came from.
+fn shorten_key(key: &str) -> String {
+    let words: Vec<_> = key.split_whitespace().collect();
+    match words.iter().position(|word| word.starts_with("SHA256:")) {
+        Some(at) => words[..=at].join(" "),
+        None => key.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use encamp_core::SshAccess;
+
+    use super::*;
+    use crate::fingerprint::HostKey;
+
+    fn judged(text: &str) -> Failure {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+        let route = Route {
+            access: SshAccess::new("h", "u", vec![]),
+            host_keys: vec![HostKey::parse(key).unwrap()],
+            key: Some("/k".into()),
+        };
+        judge(text.lines(), &route)
+    }
+
+    #[test]
+    fn the_clients_words_are_told_apart() {
+        let cases = [
+            (
+                "debug1: Server host key: ssh-ed25519 SHA256:abc\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                Failure::ChangedKey {
+                    seen: Some("SHA256:abc".into()),
+                },
+            ),
+            (
+                "debug1: Offering public key: /k ED25519 SHA256:def explicit\nu@h: Permission denied (publickey).",
+                Failure::Login {
+                    offered: "/k ED25519 SHA256:def".into(),
+                },
+            ),
+            (
+                "Load key \"/k\": error in libcrypto\nu@h: Permission denied (publickey).",
+                Failure::Key {
+                    file: "/k".into(),
+                    why: "error in libcrypto".into(),
+                },
+            ),
+            (
+                "ssh: Could not resolve hostname h: Name or service not known",
+                Failure::Name,
+            ),
+            ("ssh: connect to host h port 22: Connection refused", Failure::Closed),
+            (
+                "ssh: connect to host h port 22: No route to host",
+                Failure::Route {
+                    why: "no route to host".into(),
+                },
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer",
+                Failure::HungUp {
+                    why: "read: connection reset by peer".into(),
+                },
+            ),
+            (
+                "debug1: a\nsomething else\ndebug1: b",
+                Failure::Other {
+                    why: "something else".into(),
+                },
+            ),
+        ];
+        for (text, failure) in cases {
+            assert_eq!(judged(text), failure, "{text}");
+        }
+    }
+}

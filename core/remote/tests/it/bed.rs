@@ -1,0 +1,255 @@
+//! An OpenSSH server of one test: its own keys, its own configuration, its own folder for what runs leave.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use encamp_core::{
+    Ambient, Cx, Exec, Exit, Identity, Key, Labels, Process, Result, Site, SshAccess, Stamp, Target, Token,
+};
+use encamp_remote::{Client, Options, Remote};
+use tokio::io::AsyncReadExt;
+
+/// The cases of a module, once with each client.
+macro_rules! cases {
+    ($($name:ident),+ $(,)?) => {
+        mod system {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(encamp_remote::Client::System).await;
+            })+
+        }
+    };
+}
+pub(crate) use cases;
+
+/// A server, its folder and the keys to it.
+pub(crate) struct Bed {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) port: u16,
+    server: Child,
+    /// Of the server.
+    pub(crate) host_key: String,
+}
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With further lines of `sshd_config`.
+    pub(crate) fn with(lines: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("encamp-remote-it-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("run")).unwrap();
+        for key in ["host", "user", "stranger"] {
+            make_key(&at(key));
+        }
+        std::fs::copy(at("user.pub"), at("authorized")).unwrap();
+        std::fs::create_dir_all("/run/sshd").unwrap();
+        // What is set first counts, so the test's lines come first.
+        let config = |port: u16| {
+            format!(
+                "{lines}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nUsePAM no\nStrictModes no\n\
+                 PidFile none\nPermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv XDG_RUNTIME_DIR={}\n",
+                at("host").display(),
+                at("authorized").display(),
+                at("run").display()
+            )
+        };
+        let (port, server) = start(&at("sshd_config"), &at("sshd.log"), config);
+        let host_key = std::fs::read_to_string(at("host.pub")).unwrap().trim().to_owned();
+        Self {
+            folder,
+            port,
+            server,
+            host_key,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// As this user, with the key that the server knows.
+    pub(crate) fn access(&self) -> SshAccess {
+        self.access_as(&self.path("user"))
+    }
+
+    pub(crate) fn access_as(&self, key: &Path) -> SshAccess {
+        let mut access = SshAccess::new("127.0.0.1", "root", vec![self.host_key.clone()]);
+        access.port = self.port;
+        access.identity = Identity::File(key.to_owned());
+        access
+    }
+
+    /// What runs have left on the host.
+    pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path("run")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Waits until runs have left nothing.
+    pub(crate) async fn is_clean(&self) {
+        for _ in 0..100 {
+            if self.left_behind().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("left behind: {:?}", self.left_behind());
+    }
+
+    /// Ends the server's processes that serve connections, as a crash of the host's network would.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("sshd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(3000);
+            eprintln!("sshd said:\n{}", &log[log.ceil_char_boundary(from)..]);
+        }
+    }
+}
+
+fn make_key(path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .arg(path)
+        .status();
+    assert!(
+        made.is_ok_and(|status| status.success()),
+        "no ssh-keygen: apt-get install openssh-client"
+    );
+}
+
+fn start(config: &Path, log: &Path, text: impl Fn(u16) -> String) -> (u16, Child) {
+    let program = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].map(Path::new);
+    let program = program.into_iter().find(|program| program.exists());
+    let program = program.expect("no sshd: apt-get install openssh-server");
+    for _ in 0..10 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        std::fs::write(config, text(port)).unwrap();
+        let mut server = Command::new(program)
+            .args(["-D", "-f"])
+            .arg(config)
+            .arg("-E")
+            .arg(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return (port, server);
+            }
+            if server.try_wait().unwrap().is_some() {
+                break;
+            }
+            #[expect(clippy::disallowed_methods, reason = "no runtime is needed to wait for a server")]
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+    panic!(
+        "sshd does not start: {}",
+        std::fs::read_to_string(log).unwrap_or_default()
+    );
+}
+
+pub(crate) fn ambient() -> Ambient {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+    Ambient::new([("PATH".to_owned(), path)], None)
+}
+
+pub(crate) fn remote(client: Client) -> Remote {
+    Remote::new(&ambient(), Options::new().ssh_config("/dev/null").client(client)).unwrap()
+}
+
+pub(crate) fn target() -> Target {
+    let stamp = Stamp::new(
+        Key::new("ec-000000-0000000000-web-g1-mac"),
+        Token::new("t"),
+        Labels::new(),
+    );
+    Target::new(stamp, Site::new("ssh:test"), None)
+}
+
+pub(crate) fn command(argv: &[&str]) -> Exec {
+    Exec::new(target(), argv.iter().copied())
+}
+
+pub(crate) fn shell(script: &str) -> Exec {
+    command(&["sh", "-c", script])
+}
+
+pub(crate) fn cx() -> Cx {
+    Cx::within(Duration::from_secs(30))
+}
+
+/// What a command came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) exit: Exit,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Reads a command to its end.
+pub(crate) async fn finish(process: Process) -> Done {
+    let Process {
+        stdin,
+        mut stdout,
+        stderr,
+        mut control,
+        ..
+    } = process;
+    drop(stdin);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let read = async {
+        let errors = async {
+            if let Some(mut stderr) = stderr {
+                stderr.read_to_end(&mut err).await.unwrap();
+            }
+        };
+        let (read, ()) = tokio::join!(stdout.read_to_end(&mut out), errors);
+        read.unwrap();
+        control.wait().await.unwrap()
+    };
+    let exit = tokio::time::timeout(Duration::from_secs(60), read)
+        .await
+        .expect("the command ends");
+    Done {
+        exit,
+        out: String::from_utf8_lossy(&out).into_owned(),
+        err: String::from_utf8_lossy(&err).into_owned(),
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(remote: &Remote, access: &SshAccess, exec: Exec) -> Result<Done> {
+    Ok(finish(remote.exec(&cx(), access, None, exec).await?).await)
+}
+
+pub(crate) fn done(code: i32, out: &str, err: &str) -> Done {
+    Done {
+        exit: Exit::Code(code),
+        out: out.to_owned(),
+        err: err.to_owned(),
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes))
+}
