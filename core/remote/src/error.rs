@@ -163,6 +163,7 @@ pub(crate) fn refused(access: &SshAccess, word: &str) -> Error {
         .next_step(format!("make room below {rest} on the host")),
         "folder" => Error::new(ErrorKind::Unavailable, format!("{at} lets no folder be made in {rest}"))
             .next_step(format!("make {rest} writable for the user, with room in it")),
+        "path" => Error::new(ErrorKind::NotFound, format!("{at} has no {rest}")),
         "cwd" => Error::new(
             ErrorKind::NotFound,
             format!("{at} has no folder {rest} to run the command in"),

@@ -238,15 +238,22 @@ impl Host {
             pool.is_full(&lease.connection).await;
             return Silence::Full;
         }
-        // That a connection has broken is known a moment after its sessions have ended.
-        for _ in 0..20 {
-            if !lease.connection.stands() {
-                return Silence::Broken(end.words);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        if has_broken(lease).await {
+            return Silence::Broken(end.words);
         }
         Silence::Failed(error::no_shell(self.access(), &said.text()))
     }
+}
+
+/// Whether a connection has broken under a session that ended: that is known a moment later.
+pub(crate) async fn has_broken(lease: &Lease) -> bool {
+    for _ in 0..20 {
+        if !lease.connection.stands() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
 }
 
 pub(crate) use crate::pool::Lease;

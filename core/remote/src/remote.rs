@@ -3,14 +3,20 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use encamp_core::{Ambient, Cx, Error, ErrorKind, Exec, Identity, Process, Result, SshAccess};
+use encamp_core::{
+    Accept, Ambient, BoxRead, CopyIn, CopyOut, Cx, Dial, Duplex, Error, ErrorKind, Exec, Identity, Listen, Process,
+    Result, SshAccess,
+};
 use tokio::sync::Semaphore;
 
 use crate::error;
 use crate::exec;
+use crate::files;
 use crate::fingerprint::HostKey;
 use crate::host::Host;
+use crate::lines;
 use crate::transport::system::System;
 use crate::transport::{Route, Transport};
 
@@ -20,13 +26,29 @@ const LOGINS_MAX: usize = 16;
 const HOSTS_MAX: usize = 512;
 
 /// What sessions are made with.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// In the place of the user's own configuration of `ssh`.
     pub ssh_config: Option<PathBuf>,
     /// Which client speaks to hosts.
     pub client: Client,
+    /// How long a connection may be silent before it is asked whether it is there; after three questions it is not.
+    pub keepalive: Duration,
+    /// For how long at least a host is looked for whose connection broke under a command, whatever deadline the command
+    /// has.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ssh_config: None,
+            client: Client::default(),
+            keepalive: Duration::from_secs(15),
+            patience: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Which client speaks to hosts.
@@ -53,6 +75,20 @@ impl Options {
         self
     }
 
+    /// With questions after so long a silence.
+    #[must_use]
+    pub fn keepalive(mut self, silence: Duration) -> Self {
+        self.keepalive = silence;
+        self
+    }
+
+    /// With this patience.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// With this client for every host.
     #[must_use]
     pub fn client(mut self, client: Client) -> Self {
@@ -65,6 +101,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Remote {
     system: Arc<dyn Transport>,
+    options: Options,
     hosts: Mutex<HashMap<Login, Arc<Host>>>,
     logins: Arc<Semaphore>,
 }
@@ -80,7 +117,8 @@ impl Remote {
     /// Makes nothing but a private folder yet.
     pub fn new(ambient: &Ambient, options: Options) -> Result<Self> {
         Ok(Self {
-            system: Arc::new(System::new(ambient, options.ssh_config)?),
+            system: Arc::new(System::new(ambient, options.ssh_config.clone())?),
+            options,
             hosts: Mutex::default(),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         })
@@ -91,7 +129,40 @@ impl Remote {
     /// Without a terminal it outlives a connection that breaks: it is found again until the deadline of `cx`, and for
     /// half a minute at least, with all that it said meanwhile.
     pub async fn exec(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, a: Exec) -> Result<Process> {
-        exec::start(self.host(access, key.as_ref())?, cx, a).await
+        exec::start(self.host(access, key.as_ref())?, cx, a, self.options.patience).await
+    }
+
+    /// Unpacks a tar stream into a folder, with the host's `tar`.
+    pub async fn copy_in(
+        &self,
+        cx: &Cx,
+        access: &SshAccess,
+        key: Option<PathBuf>,
+        a: &CopyIn,
+        tar: BoxRead,
+    ) -> Result<()> {
+        files::copy_in(&*self.host(access, key.as_ref())?, cx, a, tar).await
+    }
+
+    /// Packs a path, with the host's `tar`. The stream ends without an error only where all is in it.
+    pub async fn copy_out(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, a: &CopyOut) -> Result<BoxRead> {
+        files::copy_out(&self.host(access, key.as_ref())?, cx, a).await
+    }
+
+    /// Connects to a port as the host would. The guard of the access does not stand before it: no command is run.
+    pub async fn dial(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, a: &Dial) -> Result<Duplex> {
+        lines::dial(&*self.host(access, key.as_ref())?, cx, a).await
+    }
+
+    /// Listens on a port of the host, for as long as its connection stands.
+    pub async fn listen(
+        &self,
+        cx: &Cx,
+        access: &SshAccess,
+        key: Option<PathBuf>,
+        a: &Listen,
+    ) -> Result<Box<dyn Accept>> {
+        lines::listen(&self.host(access, key.as_ref())?, cx, a).await
     }
 
     /// The host of an access.
@@ -133,6 +204,7 @@ impl Remote {
             access: access.clone(),
             host_keys: HostKey::parse_all(&access.host_keys)?,
             key: login.key.clone(),
+            keepalive: self.options.keepalive,
         };
         let host = Arc::new(Host::new(
             route,

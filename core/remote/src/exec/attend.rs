@@ -10,13 +10,11 @@ use tokio::sync::{oneshot, watch};
 use super::heard::Heard;
 use super::input::Input;
 use crate::error;
-use crate::host::{Host, Lease, Said, Session, Silence, wait};
+use crate::host::{Host, Said, Session, Silence, wait};
 use crate::marks::{Marks, Piece};
 use crate::run::{Job, RunId, Script, Word};
 use crate::transport::Channel;
 
-/// For how long a host is looked for whose connection broke, however near the caller's deadline is.
-const PATIENCE_MIN: Duration = Duration::from_secs(30);
 /// The pause before it is looked for again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a command that never began is begun anew.
@@ -28,6 +26,8 @@ const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Attendant {
     pub(super) host: Arc<Host>,
     pub(super) cx: Cx,
+    /// For how long a host is looked for whose connection broke, however near the caller's deadline is.
+    pub(super) patience: Duration,
     pub(super) job: Job,
     pub(super) run: watch::Sender<RunId>,
     pub(super) input: Input,
@@ -86,6 +86,7 @@ impl Attendant {
         let Self {
             host,
             cx,
+            patience,
             job,
             run,
             input,
@@ -100,6 +101,7 @@ impl Attendant {
             tell_exit,
             host,
             cx,
+            patience,
             job,
             run,
             input,
@@ -128,6 +130,7 @@ impl Attendant {
 struct Attendance {
     host: Arc<Host>,
     cx: Cx,
+    patience: Duration,
     job: Job,
     run: watch::Sender<RunId>,
     input: Input,
@@ -194,7 +197,7 @@ impl Attendance {
             }
             let cx = search.get_or_insert_with(|| {
                 let mut cx = self.cx.clone();
-                cx.deadline = cx.deadline.max(Cx::within(PATIENCE_MIN).deadline);
+                cx.deadline = cx.deadline.max(Cx::within(self.patience).deadline);
                 cx
             });
             if cx.remaining() < pause {
@@ -223,6 +226,7 @@ impl Attendance {
         } = channel;
         let mut heard = self.heard.subscribe();
         let (mut midway, mut said, mut spoke) = (true, Said::default(), false);
+        let lost = lost(self.heard.subscribe());
         let complete = complete(
             self.heard.subscribe(),
             self.out.had.subscribe(),
@@ -272,6 +276,7 @@ impl Attendance {
             tokio::select! {
                 biased;
                 () = complete => true,
+                () = lost => false,
                 () = outputs => false,
                 () = fed => false,
             }
@@ -328,10 +333,11 @@ impl Attendance {
     }
 
     fn gone(&self, heard: &Heard) -> Error {
-        self.lost(if heard.began == heard.boot {
-            "what the command left on the host is gone"
-        } else {
+        let rebooted = heard.refused.as_deref() == Some("rebooted") || heard.began != heard.boot;
+        self.lost(if rebooted {
             "the host was started anew"
+        } else {
+            "what the command left on the host is gone"
         })
     }
 
@@ -371,6 +377,13 @@ async fn complete(mut heard: watch::Receiver<Heard>, mut out: watch::Receiver<u6
         if changed.is_err() {
             return std::future::pending().await;
         }
+    }
+}
+
+/// Completes when it is known that not everything will ever be.
+async fn lost(mut heard: watch::Receiver<Heard>) {
+    if heard.wait_for(|heard| heard.lost.is_some()).await.is_err() {
+        std::future::pending().await
     }
 }
 

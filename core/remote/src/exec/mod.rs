@@ -8,6 +8,7 @@ mod terminal;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use encamp_core::{BoxRead, BoxWrite, Cx, Error, ErrorKind, Exec, Process, Result, Retry};
 use tokio::sync::{oneshot, watch};
@@ -23,7 +24,7 @@ use input::Input;
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// Runs a command; the answer comes when it has begun.
-pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec) -> Result<Process> {
+pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Duration) -> Result<Process> {
     let terminal = request.tty;
     let job = Job::new(request, &host.access().user)?;
     let id = RunId::fresh()?;
@@ -51,6 +52,7 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec) -> Result<Pro
         let attendant = Attendant {
             host: Arc::clone(&host),
             cx: cx.clone(),
+            patience,
             job,
             run,
             input: Input::new(stdin_end),

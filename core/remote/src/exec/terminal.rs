@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::attend::{TellBegun, TellExit};
 use crate::error;
-use crate::host::{Host, Said, Session};
+use crate::host::{Host, Said, Session, has_broken};
 use crate::marks::{Marks, Piece};
 use crate::quote::quote;
 use crate::run::{Job, RunId, Script, Word, line};
@@ -107,7 +107,6 @@ pub(super) async fn attend(
         () = fed => {}
     }
     let words = end.await.words;
-    let stands = lease.connection.stands();
     if let Some(tell) = tell_begun {
         let _ = tell.send(Err(error::no_shell(host.access(), &said.text())));
         return;
@@ -115,6 +114,7 @@ pub(super) async fn attend(
     if tell_exit.borrow().is_some() {
         return;
     }
+    let stands = !has_broken(&lease).await;
     tell_exit.send_replace(Some(match (stands, killed.load(Ordering::Acquire)) {
         (true, true) => Exit::Code(KILLED),
         (true, false) => Exit::Lost("its terminal ended without a status".to_owned()),

@@ -77,16 +77,31 @@ take_over() {
     echo "$$ $began" >"$d/main"
 }
 
-main() {
-    say "b$boot"
-    if mkdir -m 700 "$d"; then
-        # It was never begun; and now that the folder is there it never will be.
-        echo "$boot" >"$d/boot"
-        refuse absent
-    fi
+# Waits until the command has begun, or sees to it that it never will.
+await_begin() {
+    turns=0
+    until [ -s "$d/supervisor" ]; do
+        if mkdir -m 700 "$d"; then
+            echo "$boot" >"$d/boot"
+            refuse absent
+        fi
+        there=
+        if read -r there <"$d/boot" && [ "$there" != "$boot" ]; then refuse rebooted; fi
+        turns=$((turns + 1))
+        if [ $turns -gt 60 ] && mkdir "$d/begun"; then refuse absent; fi
+        [ $turns -le 120 ] || { say g; exit 0; }
+        sleep 0.05
+    done
     there=
     read -r there <"$d/boot"
     [ "$there" = "$boot" ] || refuse rebooted
+}
+
+main() {
+    say "b$boot"
+    await_begin
+    # The first word may have been lost with the former session.
+    say "s$boot $d"
     : >"$d/attached"
     exec 3>&1 >/dev/null
     trap '' PIPE

@@ -138,16 +138,18 @@ main() {
     echo "$boot" >"$d/boot" && read -r written <"$d/boot" && [ "$written" = "$boot" ] && mkfifo "$d/o" "$d/e" || give_up "full $base"
     [ -z "$input" ] || mkfifo "$d/i" "$d/i.hold" || give_up "full $base"
     prepare </dev/null
-    began $$
-    echo "$$ $began" >"$d/main"
     exec 3>&1 >/dev/null
     (
+        # Who was taken for dead before this must not begin any more.
+        mkdir "$d/begun" || exit
         read -r self rest </proc/self/stat
         began "$self"
         echo "$self $began" >"$d/supervisor"
         supervise
     ) </dev/null &
     exec 3>&-
+    began $$
+    echo "$$ $began" >"$d/main"
     taken=0
     trap '' PIPE
     # Waits until the command has it open. A child that ends meanwhile would interrupt that in some shells.

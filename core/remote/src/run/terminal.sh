@@ -10,8 +10,9 @@ set -- ${stat##*) }
 group=$3
 shift 19
 echo "$$ $1 $group" >"$d/pid"
-# A handler, and not ignored: the command gets its defaults back.
-trap : HUP INT QUIT TERM
+# A handler, and not ignored: the command gets its defaults back. A terminal that is gone ends this process, the leader
+# of the session, and with it everything in the foreground.
+trap : INT QUIT TERM
 say "s$boot $d"
 (launch)
 code=$?

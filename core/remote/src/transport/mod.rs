@@ -5,9 +5,10 @@ pub(crate) mod system;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use encamp_core::{BoxRead, BoxWrite, Cx, Duplex, Result, SshAccess};
+use encamp_core::{Accept, BoxRead, BoxWrite, Cx, Duplex, Result, SshAccess};
 use futures_util::future::BoxFuture;
 
 use crate::error::Failure;
@@ -21,6 +22,8 @@ pub(crate) struct Route {
     pub(crate) host_keys: Vec<HostKey>,
     /// The private key; the user's agent, and whatever their configuration names, where there is none.
     pub(crate) key: Option<PathBuf>,
+    /// How long a connection may be silent before it is asked whether it is there. After three questions it is not.
+    pub(crate) keepalive: Duration,
 }
 
 /// Makes connections.
@@ -43,6 +46,9 @@ pub(crate) trait Connection: Debug + Send + Sync {
 
     /// Connects from the host to `host:port`.
     async fn dial(&self, host: &str, port: u16) -> Result<Duplex, Refused>;
+
+    /// Listens on the host at `host:port`.
+    async fn listen(&self, host: &str, port: u16) -> Result<Box<dyn Accept>, Refused>;
 
     /// Whether it stands, as far as is known.
     fn stands(&self) -> bool;

@@ -1,4 +1,8 @@
 //! Sessions to real OpenSSH servers: processes of the tests' own, on ports of loopback.
 
 mod bed;
+mod cuts;
 mod execs;
+mod refusals;
+mod relay;
+mod streams;

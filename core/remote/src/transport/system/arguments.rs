@@ -10,7 +10,7 @@ use crate::transport::Route;
 pub(super) const ALIAS: &str = "encamp";
 
 /// Ours, whatever the user's configuration says: what a host may show, what we reveal, and how long silence lasts.
-const ALWAYS: [&str; 21] = [
+const ALWAYS: [&str; 20] = [
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "GlobalKnownHostsFile=/dev/null",
@@ -27,7 +27,6 @@ const ALWAYS: [&str; 21] = [
     "RemoteCommand=none",
     "ClearAllForwardings=yes",
     "ControlPersist=no",
-    "ServerAliveInterval=15",
     "ServerAliveCountMax=3",
     "ConnectionAttempts=1",
     // It tells which key the host showed, and how far a login came.
@@ -59,6 +58,7 @@ impl Arguments<'_> {
         set(format!("HostKeyAlias={ALIAS}"));
         set(format!("UserKnownHostsFile={}", quoted(self.known_hosts)));
         set(format!("ConnectTimeout={}", self.limit.as_secs().max(1)));
+        set(format!("ServerAliveInterval={}", route.keepalive.as_secs().max(1)));
         if let Some(key) = &route.key {
             set(format!("IdentityFile={}", quoted(key)));
             set("IdentitiesOnly=yes".to_owned());
@@ -119,6 +119,7 @@ mod tests {
             access,
             host_keys: Vec::new(),
             key: key.map(Into::into),
+            keepalive: Duration::from_secs(15),
         };
         let all = arguments.of_master(&route).into_iter();
         all.map(|argument| argument.into_string().unwrap()).collect()

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use encamp_core::Duplex;
+use encamp_core::{Accept, Duplex, Error, ErrorKind};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::net::UnixListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ pub(super) struct Tools {
 pub(super) struct Master {
     tools: Tools,
     words: Words,
-    ended: Arc<AtomicBool>,
+    gone: CancellationToken,
     close: CancellationToken,
     /// The jump host's connection lasts as long as this one.
     _via: Option<Arc<dyn Connection>>,
@@ -40,8 +40,8 @@ pub(super) struct Master {
 
 impl Master {
     pub(super) fn new(tools: Tools, mut child: Child, words: Words, via: Option<Arc<dyn Connection>>) -> Self {
-        let (ended, close) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let (own, asked) = (Arc::clone(&ended), close.clone());
+        let (gone, close) = (CancellationToken::new(), CancellationToken::new());
+        let (own, asked) = (gone.clone(), close.clone());
         // The process is waited for, so that none is left as a zombie, and ended with this connection.
         tokio::spawn(async move {
             tokio::select! {
@@ -51,12 +51,12 @@ impl Master {
                     let _ = child.kill().await;
                 }
             }
-            own.store(true, Ordering::Release);
+            own.cancel();
         });
         Self {
             tools,
             words,
-            ended,
+            gone,
             close,
             _via: via,
         }
@@ -147,8 +147,55 @@ impl Connection for Master {
         Err(self.broken())
     }
 
+    async fn listen(&self, host: &str, port: u16) -> Result<Box<dyn Accept>, Refused> {
+        if !self.stands() {
+            return Err(self.broken());
+        }
+        let socket = self.tools.system.file(".in");
+        let broken = |native: std::io::Error| Refused::Broken(format!("no socket can be made: {native}"));
+        let listener = UnixListener::bind(&socket).map_err(broken)?;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let forward = format!("{host}:{port}:{}", socket.display());
+        let request = |what: &str| {
+            let mut client = self.client();
+            client.args([
+                "-o",
+                "LogLevel=ERROR",
+                "-O",
+                what,
+                "-R",
+                &forward,
+                "--",
+                arguments::ALIAS,
+            ]);
+            client
+        };
+        let cancel = request("cancel");
+        let asked = request("forward").output().await;
+        let asked = asked.map_err(|native| Refused::Broken(format!("`ssh` cannot be started: {native}")))?;
+        let forwarded = Forwarded {
+            listener,
+            gone: self.gone.clone(),
+            cancel: Some(cancel),
+            socket,
+        };
+        if asked.status.success() {
+            return Ok(Box::new(forwarded));
+        }
+        if !self.stands() {
+            return Err(self.broken());
+        }
+        let said = String::from_utf8_lossy(&asked.stderr);
+        let said = said.rsplit("failed: ").next().unwrap_or_default();
+        Err(Refused::Denied(said.trim().to_owned()))
+    }
+
     fn stands(&self) -> bool {
-        !self.ended.load(Ordering::Acquire)
+        !self.gone.is_cancelled()
     }
 
     fn proxy_command(&self) -> Option<String> {
@@ -161,6 +208,44 @@ impl Connection for Master {
         let words = words.collect::<Option<Vec<_>>>()?;
         // The tokens are the client's to fill in; they stand outside of what is quoted.
         Some(format!("{} '[%h]:%p' {}", quote_all(words), arguments::ALIAS))
+    }
+}
+
+/// Connections that the host accepts come to a socket here.
+struct Forwarded {
+    listener: UnixListener,
+    gone: CancellationToken,
+    /// Takes the request back.
+    cancel: Option<Command>,
+    socket: PathBuf,
+}
+
+#[async_trait]
+impl Accept for Forwarded {
+    async fn accept(&mut self) -> Result<Duplex, Error> {
+        tokio::select! {
+            accepted = self.listener.accept() => match accepted {
+                Ok((stream, _)) => Ok(Box::pin(stream)),
+                Err(native) => Err(Error::new(ErrorKind::Unavailable, "no further connection can be accepted").caused_by(native)),
+            },
+            () = self.gone.cancelled() => {
+                Err(Error::new(ErrorKind::Unavailable, "the connection broke over which the host told of others"))
+            }
+        }
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        forget(&self.socket);
+        if let (Some(mut cancel), Ok(runtime), false) = (
+            self.cancel.take(),
+            tokio::runtime::Handle::try_current(),
+            self.gone.is_cancelled(),
+        ) {
+            // Where it fails, the port stays taken as long as the connection.
+            runtime.spawn(async move { cancel.output().await });
+        }
     }
 }
 

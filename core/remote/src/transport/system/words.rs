@@ -186,6 +186,7 @@ mod tests {
             access: SshAccess::new("h", "u", vec![]),
             host_keys: vec![HostKey::parse(key).unwrap()],
             key: Some("/k".into()),
+            keepalive: Duration::from_secs(15),
         };
         judge(text.lines(), &route)
     }

@@ -1,0 +1,399 @@
+//! Links that break under a command.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use encamp_core::{Cx, Exit, Signal, Size, SshAccess};
+use encamp_remote::{Client, Options, Remote};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
+
+use crate::bed::{Bed, Done, ambient, cases, cx, done, finish, run, sha256, shell};
+use crate::relay::Relay;
+
+cases!(
+    a_cut_leaves_no_hole_and_no_repeat,
+    a_cut_in_the_middle_of_much_output,
+    a_cut_in_the_middle_of_input,
+    a_cut_at_the_beginning_begins_a_command_once,
+    a_silent_link_is_found_out,
+    many_cuts_in_a_row,
+    a_command_that_ends_during_a_cut_has_its_status,
+    a_host_that_stays_away_is_a_lost_outcome,
+    what_is_gone_is_a_lost_outcome,
+    a_terminal_ends_with_its_link,
+    a_signal_after_a_cut_arrives,
+    what_others_left_is_swept,
+);
+
+struct Link {
+    bed: Bed,
+    relay: Relay,
+    remote: Remote,
+    access: SshAccess,
+}
+
+async fn link(client: Client) -> Link {
+    let bed = Bed::new();
+    let relay = Relay::to(bed.port).await;
+    let mut access = bed.access();
+    access.port = relay.port;
+    let options = Options::new()
+        .ssh_config("/dev/null")
+        .client(client)
+        .keepalive(Duration::from_secs(1))
+        .patience(Duration::from_secs(4));
+    let remote = Remote::new(&ambient(), options).unwrap();
+    Link {
+        bed,
+        relay,
+        remote,
+        access,
+    }
+}
+
+const COUNTING: &str =
+    "i=0; while [ $i -lt 60 ]; do echo out $i; echo err $i >&2; i=$((i + 1)); sleep 0.03; done; exit 42";
+
+fn counted() -> Done {
+    let lines = |word: &str| (0..60).map(|n| format!("{word} {n}\n")).collect::<String>();
+    done(42, &lines("out"), &lines("err"))
+}
+
+async fn a_cut_leaves_no_hole_and_no_repeat(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let process = remote.exec(&cx(), &access, None, shell(COUNTING)).await.unwrap();
+    let cut = async {
+        sleep(Duration::from_millis(600)).await;
+        relay.cut();
+        sleep(Duration::from_millis(700)).await;
+        relay.mend();
+    };
+    let (ended, ()) = tokio::join!(finish(process), cut);
+    assert_eq!(ended, counted());
+    assert!(relay.made.load(Ordering::Relaxed) > 1, "the link was cut");
+    bed.is_clean().await;
+}
+
+async fn a_cut_in_the_middle_of_much_output(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut process = remote
+        .exec(&cx(), &access, None, shell("seq 1 900000; seq 1 900000 >&2; exit 3"))
+        .await
+        .unwrap();
+    let mut first = vec![0; 1_000_000];
+    process.stdout.read_exact(&mut first).await.unwrap();
+    relay.cut();
+    sleep(Duration::from_millis(300)).await;
+    relay.mend();
+    let ended = finish(process).await;
+    let expected: String = (1..=900_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(ended.exit, Exit::Code(3));
+    let out = format!("{}{}", String::from_utf8(first).unwrap(), ended.out);
+    assert!(out == expected, "{} bytes of {}", out.len(), expected.len());
+    assert!(ended.err == expected, "{} bytes of {}", ended.err.len(), expected.len());
+    bed.is_clean().await;
+}
+
+async fn a_cut_in_the_middle_of_input(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut exec = shell("sha256sum; exit 2");
+    exec.stdin = true;
+    let mut process = remote.exec(&cx(), &access, None, exec).await.unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    let bytes: Vec<u8> = (0..4_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8)
+        .collect();
+    let sent = bytes.clone();
+    let feeding = async {
+        for (at, chunk) in sent.chunks(100_000).enumerate() {
+            stdin.write_all(chunk).await.unwrap();
+            if at == 10 || at == 25 {
+                relay.cut();
+                sleep(Duration::from_millis(200)).await;
+                relay.mend();
+            }
+        }
+        stdin.shutdown().await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(finish(process), feeding);
+    assert_eq!(ended, done(2, &format!("{}  -\n", sha256(&bytes)), ""));
+    bed.is_clean().await;
+}
+
+async fn a_cut_at_the_beginning_begins_a_command_once(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    run(&remote, &access, shell("true")).await.unwrap();
+    let file = bed.path("once");
+    for turn in 0..12_u64 {
+        let script = format!("echo {turn} >>{}; echo {turn}", file.display());
+        let cut = async {
+            sleep(Duration::from_millis(turn * 4)).await;
+            relay.cut();
+            sleep(Duration::from_millis(50)).await;
+            relay.mend();
+        };
+        let (ran, ()) = tokio::join!(run(&remote, &access, shell(&script)), cut);
+        assert_eq!(ran.unwrap(), done(0, &format!("{turn}\n"), ""));
+    }
+    let lines: String = (0..12).map(|turn| format!("{turn}\n")).collect();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), lines);
+}
+
+async fn a_silent_link_is_found_out(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut exec = shell(&format!("read line; echo $line; {COUNTING}"));
+    exec.stdin = true;
+    let mut process = remote.exec(&cx(), &access, None, exec).await.unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(b"first\n").await.unwrap();
+    let mut first = [0; 6];
+    process.stdout.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"first\n");
+    relay.silence();
+    // What was connected stays silent; whoever comes anew finds the link mended.
+    let cut = async {
+        while relay.made.load(Ordering::Relaxed) < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        relay.mend();
+    };
+    let (ended, ()) = tokio::join!(finish(process), cut);
+    assert_eq!(ended, counted());
+    drop(stdin);
+    bed.is_clean().await;
+}
+
+async fn many_cuts_in_a_row(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let process = remote.exec(&cx(), &access, None, shell(COUNTING)).await.unwrap();
+    let cut = async {
+        for _ in 0..5 {
+            sleep(Duration::from_millis(250)).await;
+            relay.cut();
+            sleep(Duration::from_millis(50)).await;
+            relay.mend();
+        }
+    };
+    let (ended, ()) = tokio::join!(finish(process), cut);
+    assert_eq!(ended, counted());
+    bed.is_clean().await;
+}
+
+async fn a_command_that_ends_during_a_cut_has_its_status(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let process = remote
+        .exec(&cx(), &access, None, shell("sleep 0.4; echo last; exit 9"))
+        .await
+        .unwrap();
+    relay.cut();
+    let mend = async {
+        sleep(Duration::from_millis(900)).await;
+        relay.mend();
+    };
+    let (ended, ()) = tokio::join!(finish(process), mend);
+    assert_eq!(ended, done(9, "last\n", ""));
+    bed.is_clean().await;
+}
+
+async fn a_host_that_stays_away_is_a_lost_outcome(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let short = Cx::within(Duration::from_secs(2));
+    let process = remote
+        .exec(&short, &access, None, shell("echo a; sleep 5"))
+        .await
+        .unwrap();
+    relay.cut();
+    let ended = finish(process).await;
+    let Exit::Lost(how) = &ended.exit else {
+        panic!("{ended:?}")
+    };
+    assert!(how.contains("not reached again"), "{how}");
+    // Nothing is left of it when somebody comes back but what the next sweep takes.
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bed.left_behind().len(), 1);
+}
+
+async fn what_is_gone_is_a_lost_outcome(client: Client) {
+    for (what, expected) in [
+        ("folder", "is gone"),
+        ("supervisor", "was killed"),
+        ("boot", "started anew"),
+    ] {
+        let Link {
+            bed,
+            relay,
+            remote,
+            access,
+        } = link(client).await;
+        let process = remote
+            .exec(&cx(), &access, None, shell("echo $$; sleep 3"))
+            .await
+            .unwrap();
+        relay.cut();
+        sleep(Duration::from_millis(100)).await;
+        let run = bed.left_behind().pop().unwrap();
+        match what {
+            "folder" => std::fs::remove_dir_all(&run).unwrap(),
+            "boot" => std::fs::write(run.join("boot"), "another\n").unwrap(),
+            _ => {
+                let text = std::fs::read_to_string(run.join("supervisor")).unwrap();
+                let pid = text.split(' ').next().unwrap().parse().unwrap();
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+        }
+        relay.mend();
+        let ended = finish(process).await;
+        let Exit::Lost(how) = &ended.exit else {
+            panic!("{what}: {ended:?}")
+        };
+        assert!(how.contains(expected), "{what}: {how}");
+    }
+}
+
+async fn a_terminal_ends_with_its_link(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut exec = shell("echo $$; exec sleep 60");
+    exec.tty = Some(Size::new(24, 80));
+    let mut process = remote.exec(&cx(), &access, None, exec).await.unwrap();
+    let mut pid = vec![0; 8];
+    let length = process.stdout.read(&mut pid).await.unwrap();
+    let pid: i32 = String::from_utf8_lossy(&pid[..length]).trim().parse().unwrap();
+    relay.cut();
+    let mend = async {
+        sleep(Duration::from_millis(100)).await;
+        relay.mend();
+    };
+    let (ended, ()) = tokio::join!(finish(process), mend);
+    let Exit::Lost(how) = &ended.exit else {
+        panic!("{ended:?}")
+    };
+    assert!(how.contains("the connection broke"), "{how}");
+    for _ in 0..100 {
+        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            bed.is_clean().await;
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{pid} lives on");
+}
+
+async fn a_signal_after_a_cut_arrives(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut process = remote
+        .exec(
+            &cx(),
+            &access,
+            None,
+            shell("trap 'echo got; exit 4' TERM; echo ready; while :; do sleep 0.05; done"),
+        )
+        .await
+        .unwrap();
+    let mut ready = [0; 6];
+    process.stdout.read_exact(&mut ready).await.unwrap();
+    relay.cut();
+    sleep(Duration::from_millis(100)).await;
+    relay.mend();
+    process.control.signal(Signal::Term).await.unwrap();
+    let ended = finish(process).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Code(4), "got\n"));
+    bed.is_clean().await;
+}
+
+async fn what_others_left_is_swept(client: Client) {
+    let Link {
+        bed,
+        remote,
+        access,
+        relay: _relay,
+    } = link(client).await;
+    let run_folder = bed.path("run");
+    let make = |name: &str, boot: &str, ended: bool, old: bool| {
+        let folder = run_folder.join(format!("encamp-run-{name}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("boot"), format!("{boot}\n")).unwrap();
+        let mut touched = vec![folder.clone()];
+        if ended {
+            std::fs::write(folder.join("exit"), "0\n").unwrap();
+            touched.push(folder.join("exit"));
+        }
+        if old {
+            let status = std::process::Command::new("touch")
+                .args(["-d", "2 hours ago"])
+                .args(&touched)
+                .status();
+            assert!(status.unwrap().success());
+        }
+    };
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let boot = boot.trim();
+    make("ended-old", boot, true, true);
+    make("ended-new", boot, true, false);
+    make("unfinished-old", boot, false, true);
+    make("other-boot-old", "x", false, true);
+    make("other-boot-new", "x", false, false);
+    std::os::unix::fs::symlink("/etc", run_folder.join("encamp-run-link")).unwrap();
+    run(&remote, &access, shell("sleep 0.5")).await.unwrap();
+    // Its own goes a moment after its end.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut left: Vec<_> = bed
+        .left_behind()
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().replace("encamp-run-", ""))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["ended-new", "link", "other-boot-new"]);
+    assert!(std::path::Path::new("/etc/passwd").exists());
+}
