@@ -42,6 +42,9 @@ pub struct Capabilities {
     /// Whether the infrastructure shows the environment of a machine's main process to others.
     #[serde(default)]
     pub env_visible: bool,
+    /// How commands reach the machines.
+    #[serde(default)]
+    pub access: AccessForm,
     /// Whether members of one scope reach each other by name.
     #[serde(default)]
     pub scope_names: bool,
@@ -71,6 +74,7 @@ impl Capabilities {
             tty: false,
             logs: LogDetail::default(),
             env_visible: false,
+            access: AccessForm::default(),
             scope_names: false,
             network: Network::default(),
             mounts: false,
@@ -96,6 +100,19 @@ impl Capabilities {
                 | Verb::CloseScope
         ) || self.verbs.contains(&verb)
     }
+}
+
+/// How commands reach the machines of an instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AccessForm {
+    /// By the inside verbs that `verbs` names.
+    #[default]
+    Native,
+    /// By SSH: what `inspect` sees of a machine that can be reached says where
+    /// ([`Access::Ssh`](crate::Access::Ssh)), and the layer for that supplies the inside verbs.
+    Ssh,
 }
 
 /// Whose network machines listen in.

@@ -124,6 +124,11 @@ impl Remote {
         })
     }
 
+    /// Sees to it that there is a connection. Runs nothing.
+    pub async fn reach(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>) -> Result<()> {
+        self.host(access, key.as_ref())?.work.lease(cx).await.map(drop)
+    }
+
     /// Runs a command. `key` is the environment's own private key, for an access that is by that one.
     ///
     /// Without a terminal it outlives a connection that breaks: it is found again until the deadline of `cx`, and for

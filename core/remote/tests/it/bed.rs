@@ -104,7 +104,19 @@ impl Bed {
         panic!("left behind: {:?}", self.left_behind());
     }
 
-    /// Ends the server's processes that serve connections, as a crash of the host's network would.
+    /// Ends the server and everything that it serves, as a crash of the host would.
+    pub(crate) async fn stopped(mut self) -> Self {
+        let served = children(self.server.id());
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        for pid in served {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("sshd.log")).unwrap_or_default()
     }
@@ -120,6 +132,18 @@ impl Drop for Bed {
             eprintln!("sshd said:\n{}", &log[log.ceil_char_boundary(from)..]);
         }
     }
+}
+
+/// The processes that a process has started.
+fn children(parent: u32) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").unwrap();
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let behind_name = stat.rsplit(") ").next().unwrap_or_default();
+        behind_name.split(' ').nth(1) == Some(parent.to_string().as_str())
+    })
+    .collect()
 }
 
 fn make_key(path: &Path) {

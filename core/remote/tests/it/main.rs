@@ -2,6 +2,7 @@
 
 mod bed;
 mod cuts;
+mod derived;
 mod execs;
 mod refusals;
 mod relay;
