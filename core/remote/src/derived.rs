@@ -16,7 +16,7 @@ use encamp_core::{
 use crate::{EnvironmentKeys, Remote};
 
 /// For how long what was seen of a machine is believed.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_mins(1);
 /// Machines that are remembered.
 const MACHINES_MAX: usize = 1024;
 /// What sessions over SSH supply.

@@ -130,14 +130,6 @@ impl Failure {
         };
         error.with("host", at)
     }
-
-    /// Whether the same again may well succeed in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::HungUp { .. } | Self::Closed | Self::Route { .. } | Self::Other { .. }
-        )
-    }
 }
 
 /// sshd gives no session at all on a fresh connection.

@@ -95,7 +95,7 @@ async fn begin(host: &Host, cx: &Cx, body: &str) -> Result<Begun> {
             });
         }
         match host
-            .without_a_word(&lease, &host.bulk, channel.end.await, &listener.said)
+            .without_a_word(lease, &host.bulk, channel.end.await, &listener.said)
             .await
         {
             Silence::Failed(error) => return Err(error),

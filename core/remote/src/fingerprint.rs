@@ -47,6 +47,12 @@ impl HostKey {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
 
+    /// `ssh-ed25519`.
+    #[cfg(feature = "russh")]
+    pub(crate) fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
     /// `ssh-ed25519 AAAA…`.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.algorithm, self.base64)

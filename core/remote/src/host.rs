@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use encamp_core::{Cx, Error, ErrorKind, Result, SshAccess};
+use encamp_core::{Cx, Error, ErrorKind, Report, Result, Retry, SshAccess};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use crate::error::{self, Failure};
 use crate::marks::{Marks, Piece};
 use crate::pool::Pool;
-use crate::run::{Script, Word};
+use crate::run::{RunId, Script, Word};
 use crate::transport::{Channel, Connection, End, Refused, Route, Transport};
 
 /// The pause after a failed login, and the longest; each is drawn anew between half of it and all.
@@ -24,6 +24,8 @@ const LOGINS_VIA_MAX: usize = 6;
 const SAID_BYTES_MAX: usize = 4096;
 /// How often a session is asked for where connections break or are full.
 const SESSIONS_TRIED_MAX: u32 = 12;
+/// For how long it is tried to remove what a run has left.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes connections to one host.
 #[derive(Debug)]
@@ -108,6 +110,8 @@ pub(crate) struct Host {
     dialer: Arc<Dialer>,
     /// Commands.
     pub(crate) work: Pool,
+    /// Commands whose readers stand still, and terminals.
+    pub(crate) patient: Pool,
     /// Signals and what else is asked: never behind the output of a command that nobody reads.
     pub(crate) control: Pool,
     /// Files.
@@ -127,19 +131,28 @@ impl Host {
         via: Option<Arc<Self>>,
         logins: Arc<Semaphore>,
     ) -> Self {
+        let apart = transport.stands_still_with_a_reader();
         let dialer = Arc::new(Dialer {
             route,
             transport,
             via,
             logins,
         });
-        let pool = || Pool::new(Arc::clone(&dialer));
+        let shared = || Pool::shared(Arc::clone(&dialer));
+        let streams = || {
+            if apart {
+                Pool::of_singles(Arc::clone(&dialer))
+            } else {
+                shared()
+            }
+        };
         Self {
-            work: pool(),
-            control: pool(),
-            bulk: pool(),
-            lines: pool(),
-            jump: pool(),
+            work: shared(),
+            patient: streams(),
+            control: shared(),
+            bulk: streams(),
+            lines: streams(),
+            jump: shared(),
             logins_via: Arc::new(Semaphore::new(LOGINS_VIA_MAX)),
             swept: AtomicBool::new(false),
             dialer,
@@ -162,10 +175,10 @@ impl Host {
         let mut words = String::new();
         for _ in 0..SESSIONS_TRIED_MAX {
             let lease = pool.lease(cx).await?;
-            match lease.connection.open(line, terminal).await {
+            match lease.connection.open(line, terminal, pool.is_of_singles()).await {
                 Ok(channel) => return Ok(Session { channel, lease }),
                 Err(Refused::Sessions) if lease.fresh => return Err(error::no_sessions(self.access())),
-                Err(Refused::Sessions) => pool.is_full(&lease.connection).await,
+                Err(Refused::Sessions) => pool.is_full(lease).await,
                 // The pool does not give it again.
                 Err(Refused::Broken(why)) => words = why,
                 Err(Refused::Denied(why)) => {
@@ -220,7 +233,7 @@ impl Host {
             if !words.is_empty() {
                 return Ok(words);
             }
-            match self.without_a_word(&lease, &self.control, end.await, &said).await {
+            match self.without_a_word(lease, &self.control, end.await, &said).await {
                 Silence::Full => {}
                 Silence::Failed(error) => return Err(error),
                 Silence::Broken(_) => wait(cx, PAUSE.0).await?,
@@ -229,16 +242,30 @@ impl Host {
         Err(error::no_sessions(self.access()))
     }
 
+    /// Removes what a run has left, as soon as the host can be asked. What fails is swept by a later session.
+    pub(crate) async fn forget(&self, id: &RunId) {
+        let cx = Cx::within(FORGET_TIMEOUT);
+        let script = Script::forget(id);
+        let mut pause = PAUSE.0;
+        while let Err(error) = self.ask(&cx, &script).await {
+            if error.retryable() != Retry::Safe || cx.remaining() < pause || wait(&cx, pause).await.is_err() {
+                tracing::debug!(error = %Report(&error), "a run stays behind on its host");
+                return;
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
     /// What it means that a session ended before its script said a word.
-    pub(crate) async fn without_a_word(&self, lease: &Lease, pool: &Pool, end: End, said: &Said) -> Silence {
+    pub(crate) async fn without_a_word(&self, lease: Lease, pool: &Pool, end: End, said: &Said) -> Silence {
         if end.refused {
             if lease.fresh {
                 return Silence::Failed(error::no_sessions(self.access()));
             }
-            pool.is_full(&lease.connection).await;
+            pool.is_full(lease).await;
             return Silence::Full;
         }
-        if has_broken(lease).await {
+        if has_broken(&lease).await {
             return Silence::Broken(end.words);
         }
         Silence::Failed(error::no_shell(self.access(), &said.text()))

@@ -1,7 +1,7 @@
 //! Commands, files and connections over SSH, for machines whose provider says no more than where they are.
 //!
 //! A provider whose machines are reached by SSH gives [`Access::Ssh`](encamp_core::Access::Ssh) and no inside verb;
-//! [`Remote`] turns that into sessions, and [`derive`] into the verbs, in front of the provider itself.
+//! [`Remote`] turns that into sessions, and [`derive()`] into the verbs, in front of the provider itself.
 //!
 //! A host key is always one of those that the access names. Nothing here learns one by itself.
 #![forbid(unsafe_code)]

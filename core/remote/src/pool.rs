@@ -12,16 +12,20 @@ use crate::transport::Connection;
 
 /// Sessions on one connection; sshd's own limit is 10.
 const SESSIONS_MAX: usize = 8;
-/// Connections of one pool. Who wants more waits.
+/// Connections of one pool with several sessions each. Who wants more waits.
 const CONNECTIONS_MAX: usize = 8;
+/// Connections of one pool with a session each.
+const SINGLES_MAX: usize = 32;
 /// How long a connection stands that nobody uses.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// Connections for one purpose.
 #[derive(Debug)]
 pub(crate) struct Pool {
     dialer: Arc<Dialer>,
     slots: Arc<Mutex<Vec<Slot>>>,
+    sessions_max: usize,
+    connections_max: usize,
 }
 
 #[derive(Debug)]
@@ -38,15 +42,33 @@ pub(crate) struct Lease {
     pub(crate) connection: Arc<dyn Connection>,
     /// Nobody had a session on it before.
     pub(crate) fresh: bool,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
-    pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
+    /// Of connections that several share.
+    pub(crate) fn shared(dialer: Arc<Dialer>) -> Self {
         Self {
             dialer,
             slots: Arc::default(),
+            sessions_max: SESSIONS_MAX,
+            connections_max: CONNECTIONS_MAX,
         }
+    }
+
+    /// Of connections that each have one user at a time.
+    pub(crate) fn of_singles(dialer: Arc<Dialer>) -> Self {
+        Self {
+            dialer,
+            slots: Arc::default(),
+            sessions_max: 1,
+            connections_max: SINGLES_MAX,
+        }
+    }
+
+    /// Whether each session has its connection for itself.
+    pub(crate) fn is_of_singles(&self) -> bool {
+        self.sessions_max == 1
     }
 
     /// A session, on a connection that stands or on a new one.
@@ -59,19 +81,19 @@ impl Pool {
                     return Ok(Lease {
                         connection: Arc::clone(&slot.connection),
                         fresh: false,
-                        _permit: permit,
+                        permit,
                     });
                 }
             }
-            if slots.len() < CONNECTIONS_MAX {
+            if slots.len() < self.connections_max {
                 // The others wait for this one: most of them find room on it.
                 let connection = self.dialer.connect(cx).await?;
-                let free = Arc::new(Semaphore::new(SESSIONS_MAX));
+                let free = Arc::new(Semaphore::new(self.sessions_max));
                 let permit = Arc::clone(&free).try_acquire_owned().map_err(closed)?;
                 slots.push(Slot {
                     connection: Arc::clone(&connection),
                     free,
-                    takes: SESSIONS_MAX,
+                    takes: self.sessions_max,
                 });
                 if slots.len() == 1 {
                     close_when_idle(&self.slots);
@@ -79,7 +101,7 @@ impl Pool {
                 return Ok(Lease {
                     connection,
                     fresh: true,
-                    _permit: permit,
+                    permit,
                 });
             }
             let most = slots.iter().max_by_key(|slot| slot.takes);
@@ -95,15 +117,20 @@ impl Pool {
         Ok(Lease {
             connection,
             fresh: false,
-            _permit: permit,
+            permit,
         })
     }
 
-    /// The host takes no further session on this connection: it has as many as it takes.
-    pub(crate) async fn is_full(&self, connection: &Arc<dyn Connection>) {
+    /// The host gave no session for this right: the connection has as many as it takes.
+    pub(crate) async fn is_full(&self, lease: Lease) {
         let mut slots = self.slots.lock().await;
-        if let Some(slot) = slots.iter_mut().find(|slot| Arc::ptr_eq(&slot.connection, connection)) {
-            slot.takes -= slot.free.forget_permits(SESSIONS_MAX).min(slot.takes);
+        if let Some(slot) = slots
+            .iter_mut()
+            .find(|slot| Arc::ptr_eq(&slot.connection, &lease.connection))
+        {
+            let free = slot.free.forget_permits(self.sessions_max);
+            slot.takes = slot.takes.saturating_sub(free + 1);
+            lease.permit.forget();
         }
     }
 }

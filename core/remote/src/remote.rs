@@ -1,7 +1,7 @@
 //! Hosts by their access, each with its connections.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::files;
 use crate::fingerprint::HostKey;
 use crate::host::Host;
 use crate::lines;
+#[cfg(feature = "russh")]
+use crate::transport::own;
 use crate::transport::system::System;
 use crate::transport::{Route, Transport};
 
@@ -52,14 +54,18 @@ impl Default for Options {
 }
 
 /// Which client speaks to hosts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Client {
-    /// By how the login proves itself: the system's for the user's agent.
+    /// By how the login proves itself: our own for keys in files, where it is built, and the system's for the user's
+    /// agent and for what our own cannot read.
     #[default]
     ByIdentity,
     /// The system's `ssh`, with all of the user's configuration.
     System,
+    /// Our own, whatever it can read.
+    #[cfg(feature = "russh")]
+    Own,
 }
 
 impl Options {
@@ -109,6 +115,7 @@ pub struct Remote {
 /// An access, and the private key that it means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Login {
+    client: Client,
     access: String,
     key: Option<PathBuf>,
 }
@@ -172,14 +179,15 @@ impl Remote {
 
     /// The host of an access.
     fn host(&self, access: &SshAccess, key: Option<&PathBuf>) -> Result<Arc<Host>> {
-        let via = match &access.via {
-            Some(via) => Some(self.host(via, key)?),
-            None => None,
-        };
+        self.host_with(self.options.client, access, key)
+    }
+
+    fn host_with(&self, client: Client, access: &SshAccess, environment_key: Option<&PathBuf>) -> Result<Arc<Host>> {
+        let host_keys = HostKey::parse_all(&access.host_keys)?;
         let key = match &access.identity {
             Identity::Agent => None,
             Identity::File(file) => Some(file.clone()),
-            Identity::Environment => Some(key.cloned().ok_or_else(|| {
+            Identity::Environment => Some(environment_key.cloned().ok_or_else(|| {
                 let message = format!(
                     "{} is reached with the environment's own key, and none is known",
                     error::place(access)
@@ -193,7 +201,14 @@ impl Remote {
                 ));
             }
         };
+        let (client, transport) = self.transport(client, key.as_deref(), &host_keys);
+        // The system's client goes through no connection but its own; ours through any.
+        let via = match &access.via {
+            Some(via) => Some(self.host_with(client, via, environment_key)?),
+            None => None,
+        };
         let login = Login {
+            client,
             access: format!("{access:?}"),
             key,
         };
@@ -207,17 +222,32 @@ impl Remote {
         }
         let route = Route {
             access: access.clone(),
-            host_keys: HostKey::parse_all(&access.host_keys)?,
+            host_keys,
             key: login.key.clone(),
             keepalive: self.options.keepalive,
         };
-        let host = Arc::new(Host::new(
-            route,
-            Arc::clone(&self.system),
-            via,
-            Arc::clone(&self.logins),
-        ));
+        let host = Arc::new(Host::new(route, transport, via, Arc::clone(&self.logins)));
         hosts.insert(login, Arc::clone(&host));
         Ok(host)
+    }
+
+    /// Which client a login is for, and for the jump hosts before it.
+    #[cfg_attr(
+        not(feature = "russh"),
+        expect(clippy::unused_self, unused_variables, reason = "there is one client alone")
+    )]
+    fn transport(&self, client: Client, key: Option<&Path>, host_keys: &[HostKey]) -> (Client, Arc<dyn Transport>) {
+        #[cfg(feature = "russh")]
+        {
+            let own = match client {
+                Client::System => false,
+                Client::Own => true,
+                Client::ByIdentity => key.is_some_and(|key| own::can_use(key, host_keys)),
+            };
+            if own {
+                return (client, Arc::new(own::OwnClient));
+            }
+        }
+        (Client::System, Arc::clone(&self.system))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Cx, Error, ErrorKind, Exit, Report, Result};
+use encamp_core::{BoxRead, Cx, Error, ErrorKind, Exit, Report, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{oneshot, watch};
 
@@ -12,6 +12,7 @@ use super::input::Input;
 use crate::error;
 use crate::host::{Host, Said, Session, Silence, wait};
 use crate::marks::{Marks, Piece};
+use crate::pool::Pool;
 use crate::run::{Job, RunId, Script, Word};
 use crate::transport::Channel;
 
@@ -21,7 +22,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const BEGUN_MAX: u32 = 5;
 /// How long a session may take to end that has nothing more to say.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Attendant {
     pub(super) host: Arc<Host>,
@@ -48,6 +48,8 @@ enum Outcome {
     Full,
     /// It broke, or the session did; in the client's words.
     Cut(String),
+    /// Its reader stood still; another connection can wait for it.
+    Stalled,
     /// No other session would come to more.
     Failed(Error),
 }
@@ -74,6 +76,16 @@ impl Sink {
             self.to = None;
         }
         self.had.send_modify(|had| *had += bytes.len() as u64);
+    }
+
+    /// Passes on what a session says until it ends.
+    async fn pass(&mut self, from: &mut BoxRead) {
+        let mut buffer = vec![0; 32 * 1024];
+        while let Ok(length) = from.read(&mut buffer).await
+            && length > 0
+        {
+            self.give(&buffer[..length]).await;
+        }
     }
 
     fn had(&self) -> u64 {
@@ -145,6 +157,7 @@ impl Attendance {
     /// Until all is known; else why it never will be.
     async fn see_through(&mut self) -> Option<Error> {
         let (mut sent, mut begun_times, mut pause) = (false, 0, PAUSE.0);
+        let mut patiently = false;
         // Set when a connection breaks, and taken back when the next one stands.
         let mut search: Option<Cx> = None;
         loop {
@@ -157,11 +170,13 @@ impl Attendance {
             };
             let line = script.line(&self.host.access().prefix);
             let before = (self.out.had(), self.err.had());
-            let outcome = match self.host.session(&cx, &self.host.work, &line, false).await {
+            let host = Arc::clone(&self.host);
+            let pool = if patiently { &host.patient } else { &host.work };
+            let outcome = match host.session(&cx, pool, &line, false).await {
                 Ok(session) => {
                     let resumes = std::mem::replace(&mut sent, true);
                     self.heard.send_modify(|heard| heard.anew(resumes));
-                    self.over(session, &script).await
+                    self.over(session, pool, &script).await
                 }
                 // A host that is away may come back; one that refuses us or shows another key does not.
                 Err(error) if sent && may_pass(&error) => Outcome::Cut(Report(&error).to_string()),
@@ -173,6 +188,10 @@ impl Attendance {
                 Outcome::Full => {
                     // The script was not run.
                     sent = self.heard.borrow().began.is_some();
+                    continue;
+                }
+                Outcome::Stalled => {
+                    patiently = true;
                     continue;
                 }
                 Outcome::Cut(why) => why,
@@ -216,7 +235,7 @@ impl Attendance {
     }
 
     /// One session, from its script to its end.
-    async fn over(&mut self, session: Session, script: &Script) -> Outcome {
+    async fn over(&mut self, session: Session, pool: &Pool, script: &Script) -> Outcome {
         let Session { channel, lease } = session;
         let Channel {
             mut stdin,
@@ -243,14 +262,7 @@ impl Attendance {
         } = self;
         let done = {
             let outputs = async {
-                let passed_out = async {
-                    let mut buffer = vec![0; 32 * 1024];
-                    while let Ok(length) = stdout.read(&mut buffer).await
-                        && length > 0
-                    {
-                        out.give(&buffer[..length]).await;
-                    }
-                };
+                let passed_out = out.pass(&mut stdout);
                 let listened = Listening {
                     stderr,
                     err,
@@ -281,51 +293,48 @@ impl Attendance {
                 () = fed => false,
             }
         };
-        let is_complete = done || self.heard.borrow().is_complete((self.out.had(), self.err.had()));
-        if is_complete {
+        if done || self.heard.borrow().is_complete((self.out.had(), self.err.had())) {
             self.out.to = None;
             self.err.to = None;
             let quit = async {
                 let told = !midway && stdin.write_all(b"q\n").await.is_ok() && stdin.flush().await.is_ok();
                 let _ = stdin.shutdown().await;
-                let ended = end.await;
-                told && ended.words.is_empty()
+                end.await;
+                told && lease.connection.stands()
             };
-            let told = tokio::time::timeout(END_TIMEOUT, quit).await.unwrap_or(false);
-            drop(lease);
-            if !told {
-                self.forget(&script.id).await;
+            if !tokio::time::timeout(END_TIMEOUT, quit).await.unwrap_or(false) {
+                drop(lease);
+                self.host.forget(&script.id).await;
             }
             return Outcome::Complete;
         }
-        let heard = self.heard.borrow().clone();
-        match (&heard.refused, heard.lost) {
-            (Some(why), _) if why == "absent" => return Outcome::Cut("the command never began".to_owned()),
-            (Some(why), _) if why == "rebooted" => return Outcome::Failed(self.gone(&heard)),
-            (Some(why), _) => return Outcome::Failed(error::refused(self.host.access(), why)),
-            (None, Some(lost)) => return Outcome::Failed(self.lost(lost)),
-            (None, None) => {}
+        if let Some(outcome) = self.refusal() {
+            return outcome;
+        }
+        let end = end.await;
+        if end.stalled {
+            return Outcome::Stalled;
         }
         if spoke {
-            return Outcome::Cut(end.await.words);
+            return Outcome::Cut(end.words);
         }
-        match self
-            .host
-            .without_a_word(&lease, &self.host.work, end.await, &said)
-            .await
-        {
+        match self.host.without_a_word(lease, pool, end, &said).await {
             Silence::Full => Outcome::Full,
             Silence::Broken(why) => Outcome::Cut(why),
             Silence::Failed(error) => Outcome::Failed(error),
         }
     }
 
-    /// Removes the folder of a run that could not be told so in its own session. What fails is swept by a later one.
-    async fn forget(&self, id: &RunId) {
-        let cx = Cx::within(FORGET_TIMEOUT);
-        if let Err(error) = self.host.ask(&cx, &Script::forget(id)).await {
-            tracing::debug!(error = %Report(&error), "a run stays behind on its host");
-        }
+    /// What it means that a script did not go on.
+    fn refusal(&self) -> Option<Outcome> {
+        let heard = self.heard.borrow().clone();
+        Some(match (heard.refused.as_deref(), heard.lost) {
+            (Some("absent"), _) => Outcome::Cut("the command never began".to_owned()),
+            (Some("rebooted"), _) => Outcome::Failed(self.gone(&heard)),
+            (Some(why), _) => Outcome::Failed(error::refused(self.host.access(), why)),
+            (None, Some(lost)) => Outcome::Failed(self.lost(lost)),
+            (None, None) => return None,
+        })
     }
 
     fn lost(&self, why: &'static str) -> Error {
@@ -383,13 +392,13 @@ async fn complete(mut heard: watch::Receiver<Heard>, mut out: watch::Receiver<u6
 /// Completes when it is known that not everything will ever be.
 async fn lost(mut heard: watch::Receiver<Heard>) {
     if heard.wait_for(|heard| heard.lost.is_some()).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
 /// Standard error of a session: the command's, and the words of its script.
 struct Listening<'a> {
-    stderr: encamp_core::BoxRead,
+    stderr: BoxRead,
     err: &'a mut Sink,
     known: &'a watch::Sender<Heard>,
     tell_begun: &'a mut Option<TellBegun>,

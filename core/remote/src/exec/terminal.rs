@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use encamp_core::{Cx, Exit, Report, Result, Size};
+use encamp_core::{Cx, Exit, Result, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::attend::{TellBegun, TellExit};
@@ -12,12 +11,11 @@ use crate::error;
 use crate::host::{Host, Said, Session, has_broken};
 use crate::marks::{Marks, Piece};
 use crate::quote::quote;
-use crate::run::{Job, RunId, Script, Word, line};
+use crate::run::{Job, RunId, Word, line};
 use crate::transport::Channel;
 
 /// What a shell says of a command that was killed.
 const KILLED: i32 = 128 + 9;
-const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A session with a terminal, and its host.
 pub(super) struct Opened {
@@ -34,7 +32,7 @@ pub(super) async fn open(host: &Arc<Host>, cx: &Cx, job: &Job, id: &RunId, size:
     });
     let run = format!("{}/run", folder.unwrap_or_default());
     let line = line(&host.access().prefix, &format!("sh {}", quote(&run)));
-    let session = host.session(cx, &host.work, &line, true).await?;
+    let session = host.session(cx, &host.patient, &line, true).await?;
     Ok(Opened {
         host: Arc::clone(host),
         session,
@@ -90,7 +88,7 @@ pub(super) async fn attend(
             }
         };
         let mut nowhere = tokio::io::sink();
-        let (.., _) = tokio::join!(passed, tokio::io::copy(&mut stderr, &mut nowhere));
+        let _ = tokio::join!(passed, tokio::io::copy(&mut stderr, &mut nowhere));
     };
     let fed = async {
         if let Some(mut from) = from {
@@ -120,8 +118,5 @@ pub(super) async fn attend(
         (true, false) => Exit::Lost("its terminal ended without a status".to_owned()),
         (false, _) => Exit::Lost(format!("the connection broke, and a terminal ends with it: {words}")),
     }));
-    let forgotten = host.ask(&Cx::within(FORGET_TIMEOUT), &Script::forget(&id)).await;
-    if let Err(error) = forgotten {
-        tracing::debug!(error = %Report(&error), "a run stays behind on its host");
-    }
+    host.forget(&id).await;
 }

@@ -88,7 +88,7 @@ await_begin() {
         there=
         if read -r there <"$d/boot" && [ "$there" != "$boot" ]; then refuse rebooted; fi
         turns=$((turns + 1))
-        if [ $turns -gt 60 ] && mkdir "$d/begun"; then refuse absent; fi
+        if [ $turns -gt 20 ] && mkdir "$d/begun"; then refuse absent; fi
         [ $turns -le 120 ] || { say g; exit 0; }
         sleep 0.05
     done

@@ -1,5 +1,7 @@
 //! Ways to a host: one trait, an implementation a folder.
 
+#[cfg(feature = "russh")]
+pub(crate) mod own;
 pub(crate) mod system;
 
 use std::fmt::Debug;
@@ -36,13 +38,19 @@ pub(crate) trait Transport: Debug + Send + Sync {
         route: &Route,
         via: Option<Arc<dyn Connection>>,
     ) -> Result<Arc<dyn Connection>, Failure>;
+
+    /// Whether a reader that stands still lets its whole connection do so.
+    fn stands_still_with_a_reader(&self) -> bool {
+        false
+    }
 }
 
 /// A connection that somebody is logged in on.
 #[async_trait]
 pub(crate) trait Connection: Debug + Send + Sync {
-    /// Opens a session that runs `command`, a line for the user's login shell.
-    async fn open(&self, command: &str, terminal: bool) -> Result<Channel, Refused>;
+    /// Opens a session that runs `command`, a line for the user's login shell. A `patient` one has its connection for
+    /// itself, where that is needed to wait for a reader.
+    async fn open(&self, command: &str, terminal: bool, patient: bool) -> Result<Channel, Refused>;
 
     /// Connects from the host to `host:port`.
     async fn dial(&self, host: &str, port: u16) -> Result<Duplex, Refused>;
@@ -84,6 +92,8 @@ pub(crate) struct Channel {
 pub(crate) struct End {
     /// It never began, because the host takes no further one on this connection.
     pub(crate) refused: bool,
+    /// It was given up, because its reader stood still and others would have had to.
+    pub(crate) stalled: bool,
     /// In the client's words.
     pub(crate) words: String,
 }

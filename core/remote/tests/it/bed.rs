@@ -20,6 +20,13 @@ macro_rules! cases {
                 super::$name(encamp_remote::Client::System).await;
             })+
         }
+        #[cfg(feature = "russh")]
+        mod own {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(encamp_remote::Client::Own).await;
+            })+
+        }
     };
 }
 pub(crate) use cases;
@@ -276,4 +283,11 @@ pub(crate) fn done(code: i32, out: &str, err: &str) -> Done {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes))
+}
+
+/// So many bytes, always the same, without a pattern that a copy could get right by chance.
+pub(crate) fn noise(length: u32) -> Vec<u8> {
+    (0..length)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1])
+        .collect()
 }

@@ -93,7 +93,11 @@ async fn the_verbs_are_supplied_and_said() {
     let bed = Bed::new();
     let (access, keys) = machine(&bed);
     let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
-    let provider = derive(lab.clone(), Arc::new(remote(encamp_remote::Client::ByIdentity)), keys);
+    let provider = derive(
+        Arc::<Lab>::clone(&lab),
+        Arc::new(remote(encamp_remote::Client::ByIdentity)),
+        keys,
+    );
     let provider = stack(provider, Layers::new(InstanceName::new("lab").unwrap()));
     let offered = &provider.capabilities().verbs;
     assert_eq!(
@@ -131,7 +135,11 @@ async fn a_machine_that_moved_is_looked_at_again() {
     let (before, after) = (Bed::new(), Bed::new());
     let (access, keys) = machine(&before);
     let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
-    let provider = derive(lab.clone(), Arc::new(remote(encamp_remote::Client::ByIdentity)), keys);
+    let provider = derive(
+        Arc::<Lab>::clone(&lab),
+        Arc::new(remote(encamp_remote::Client::ByIdentity)),
+        keys,
+    );
     let runs = || async {
         let mut exec = shell("echo $XDG_RUNTIME_DIR");
         exec.target = target();

@@ -107,9 +107,7 @@ async fn input_arrives_whole_and_ends(client: Client) {
     let mut exec = command(&["sha256sum"]);
     exec.stdin = true;
     let mut process = remote.exec(&cx(), &bed.access(), None, exec).await.unwrap();
-    let bytes: Vec<u8> = (0..3_000_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
+    let bytes = crate::bed::noise(3_000_000);
     let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(&bytes).await.unwrap();
     stdin.shutdown().await.unwrap();

@@ -55,9 +55,7 @@ async fn files_go_in_and_out(client: Client) {
     let access = bed.access();
     let folder = bed.path("new folder/it's -deep");
     let folder = folder.to_str().unwrap();
-    let big: Vec<u8> = (0..5_000_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 9) as u8)
-        .collect();
+    let big = crate::bed::noise(5_000_000);
     let tar = packed(&[("a/b", b"small"), ("-big", &big)]);
     let a = CopyIn::new(target(), folder);
     remote.copy_in(&cx(), &access, None, &a, stream(tar)).await.unwrap();
@@ -111,7 +109,7 @@ async fn what_cannot_be_copied_is_told(client: Client) {
             .any(|(key, value)| key == "said" && value.contains("tar")),
         "{error:?}"
     );
-    let cut = packed(&[("a", &[7; 100_000])]);
+    let cut = packed(&[("a", &vec![7; 100_000])]);
     let short = CopyIn::new(target(), bed.path("short").to_str().unwrap());
     remote
         .copy_in(&cx(), &access, None, &short, stream(cut[..50_000].to_vec()))
@@ -143,10 +141,22 @@ async fn files_hold_up_no_command(client: Client) {
     let _out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(run(&remote, &access, shell("echo on")).await.unwrap().out, "on\n");
-    // Nor does a command whose output nobody reads hold up a signal.
-    let mut process = remote.exec(&cx(), &access, None, shell("yes")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Nor does a command whose output nobody reads hold up others, nor its own signal; and nothing of it is lost.
+    let mut process = remote
+        .exec(&cx(), &access, None, shell("seq 1 1500000; exec yes"))
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(run(&remote, &access, shell("echo on")).await.unwrap().out, "on\n");
+    }
+    let expected: String = (1..=1_500_000).map(|n| format!("{n}\n")).collect();
+    let mut seen = vec![0; expected.len()];
+    process.stdout.read_exact(&mut seen).await.unwrap();
+    assert!(seen == expected.as_bytes(), "a hole or a repeat");
     process.control.signal(encamp_core::Signal::Kill).await.unwrap();
+    drop(process.stdout);
+    assert_eq!(process.control.wait().await.unwrap(), encamp_core::Exit::Code(137));
 }
 
 async fn ports_are_dialled_from_the_host(client: Client) {

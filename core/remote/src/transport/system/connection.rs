@@ -83,7 +83,7 @@ impl Drop for Master {
 
 #[async_trait]
 impl Connection for Master {
-    async fn open(&self, command: &str, terminal: bool) -> Result<Channel, Refused> {
+    async fn open(&self, command: &str, terminal: bool, _patient: bool) -> Result<Channel, Refused> {
         if !self.stands() {
             return Err(self.broken());
         }
@@ -272,7 +272,11 @@ async fn ending(mut child: Child, log: Log, master: Words) -> End {
         "" => master.last(),
         said => said.to_owned(),
     };
-    End { refused, words }
+    End {
+        refused,
+        stalled: false,
+        words,
+    }
 }
 
 /// Standard input of a process: shutting it down closes it.
