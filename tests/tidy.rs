@@ -13,7 +13,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ARROWS: &[(&str, &[&str])] = &[
     ("encamp-core", &[]),
     ("encamp-file", &["encamp-core"]),
-    ("encamp-engine", &["encamp-core", "encamp-file"]),
+    ("encamp-engine", &["encamp-core", "encamp-file", "encamp-remote"]),
     ("encamp-remote", &["encamp-core"]),
     ("encamp-provider-docker", &["encamp-core"]),
     ("encamp-provider-local", &["encamp-core"]),

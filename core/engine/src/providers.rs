@@ -1,12 +1,15 @@
 //! The configured providers, connected when they are needed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use encamp_core::{
-    Ambient, Cx, Error, ErrorKind, InstanceName, Kind, KindName, Network, Provider, Result, Value, Verb, layers,
+    AccessForm, Ambient, Cx, Error, ErrorKind, InstanceName, Kind, KindName, Network, Provider, Result, Value, Verb,
+    layers,
 };
 use encamp_file::Kinds;
+use encamp_remote::{KeyFolder, Options, Remote, derive};
 
 use crate::journal::SiteRow;
 
@@ -26,6 +29,8 @@ pub struct Providers {
     instances: BTreeMap<InstanceName, Instance>,
     ambient: Ambient,
     connected: Mutex<BTreeMap<(InstanceName, String), Connection>>,
+    /// Sessions over SSH, once a provider wants some.
+    remote: Mutex<Option<Arc<Remote>>>,
 }
 
 /// One attempt to connect, shared by all who want the same.
@@ -125,6 +130,25 @@ impl Providers {
         Ok(Arc::clone(provider))
     }
 
+    /// The same with the inside verbs over SSH, where that is how its machines are reached.
+    fn with_inside(&self, provider: Arc<dyn Provider>) -> Result<Arc<dyn Provider>> {
+        if provider.capabilities().access != AccessForm::Ssh {
+            return Ok(provider);
+        }
+        let remote = {
+            let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*remote {
+                Some(remote) => Arc::clone(remote),
+                None => {
+                    let made = Arc::new(Remote::new(&self.ambient, Options::new())?);
+                    Arc::clone(remote.insert(made))
+                }
+            }
+        };
+        let keys = KeyFolder::new(self.ambient.state().unwrap_or(Path::new("")).join("logins"));
+        Ok(derive(provider, remote, Arc::new(keys)))
+    }
+
     async fn make(&self, cx: &Cx, name: &InstanceName, instance: &Instance) -> Result<Arc<dyn Provider>> {
         let Some(kind) = self.kinds.get(&instance.kind) else {
             return Err(Error::new(
@@ -144,6 +168,7 @@ impl Providers {
                 )
             })
             .map_err(|error| error.at(Verb::Connect).of_provider(name))?;
+        let provider = self.with_inside(provider)?;
         Ok(layers::stack(provider, layers::Options::new(name.clone())))
     }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use encamp_core::{
     Accept, Access, AccessForm, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial,
     Duplex, EnvId, Error, ErrorKind, Exec, ExitDetail, Finding, Identity, Image, List, Listen, Listing, Logs, Observed,
-    OpenScope, Opened, Phase, Process, Provider, Removal, Renew, Resolve, Result, Retry, Site, Snapshot, SshAccess,
-    Stop, Target, Ticket, Verb, label,
+    OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Resolve, Result, Retry, Site, Snapshot,
+    SshAccess, Stop, Target, Ticket, Verb, label,
 };
 
 use crate::{EnvironmentKeys, Remote};
@@ -186,6 +186,10 @@ impl Provider for Derived {
 
     async fn prepare(&self, cx: &Cx, a: Candidate) -> Result<Candidate> {
         self.inner.prepare(cx, a).await
+    }
+
+    async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
+        self.inner.prune(cx, a).await
     }
 
     async fn open_scope(&self, cx: &Cx, t: &Ticket, a: OpenScope) -> Result<Opened> {

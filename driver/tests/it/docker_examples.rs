@@ -68,7 +68,10 @@ fn the_quickstart_runs_on_this_host_and_on_docker() {
     for provider in ["local", "docker"] {
         let set = format!("machines.*.provider={provider}");
         let ran = bed.encamp(&["run", "quickstart", "--set", &set]).exits(0);
-        assert!(ran.to_string().contains("2 tasks, 1 test, all passed"), "{provider}: {ran}");
+        assert!(
+            ran.to_string().contains("2 tasks, 1 test, all passed"),
+            "{provider}: {ran}"
+        );
     }
     bed.nothing_is_left();
 }

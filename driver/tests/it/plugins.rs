@@ -93,7 +93,9 @@ fn a_provider_that_forgets_is_found_out() {
     let broken = script.replace("[ -d \"$one/home\" ] || continue", "continue");
     assert_ne!(script, broken);
     std::fs::write(lab.bed.path().join("lab/lab.sh"), broken).expect("it can be written");
-    let checked = lab.encamp(&["provider", "check", "lab", "--only", "listing", "--within", "1s"]).exits(3);
+    let checked = lab
+        .encamp(&["provider", "check", "lab", "--only", "listing", "--within", "1s"])
+        .exits(3);
     assert!(checked.stdout.contains("broken "), "{checked}");
 }
 
@@ -145,4 +147,100 @@ fn a_project_brings_no_plugins() {
     lab.bed.write(".encamp/settings.toml", "plugins = [\"../lab\"]\n");
     let refused = lab.bed.encamp(&["plan"]).exits(2);
     assert!(refused.stderr.contains("may name no `plugins`"), "{refused}");
+}
+
+/// Machines that are SSH servers of this host, of which the script says no more than where they are.
+const SERVERS: &str = r#"#!/bin/sh -eu
+root=$TMPDIR/servers
+at=$root/${ENCAMP_KEY:-}
+login=$root/login
+mkdir -p "$root" /run/sshd
+[ -e "$login" ] || ssh-keygen -q -t ed25519 -N '' -f "$login" 2>/dev/null || sleep 1
+case $1 in
+create)
+    if [ -s "$at/port" ]; then exit; fi
+    mkdir -p "$at"
+    ssh-keygen -q -t ed25519 -N '' -f "$at/host" <&- || :
+    port=$((21000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 10000))
+    printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
+        'PermitRootLogin yes' "AuthorizedKeysFile $login.pub" >"$at/config"
+    /usr/sbin/sshd -f "$at/config" -E "$at/log"
+    echo $port >"$at/port" ;;
+destroy)
+    if [ -s "$at/pid" ]; then kill "$(cat "$at/pid")"; fi
+    rm -rf "$at" ;;
+list)
+    for one in "$root/$ENCAMP_PREFIX"*; do
+        [ -s "$one/port" ] || continue
+        printf '{"key":"%s","access":{"ssh":{"host":"127.0.0.1","port":%s,"user":"root","identity":{"file":"%s"},"host_keys":["%s"]}}}\n' \
+            "${one##*/}" "$(cat "$one/port")" "$login" "$(cut -d' ' -f1,2 "$one/host.pub")"
+    done
+    echo '{"complete":true}' ;;
+esac
+"#;
+
+const OVER_SSH: &str = r#"
+name = "remote"
+ttl = "10m"
+[machines.node]
+provider = "servers"
+setup = [{ copy = "data", to = "FOLDER/data" }, { run = "cat FOLDER/data/item >FOLDER/seen" }]
+ready = [{ file = "FOLDER/seen", within = "20s" }]
+[machines.here]
+provider = "local"
+[[stages]]
+name = "look"
+[[stages.tasks]]
+name = "node"
+on = "node"
+run = "test -n \"$SSH_CONNECTION\" && cat FOLDER/seen"
+[[stages.tasks]]
+name = "here"
+on = "here"
+run = "echo from here"
+"#;
+
+#[test]
+fn access_as_data_is_all_that_a_machine_over_ssh_needs() {
+    assert!(
+        std::path::Path::new("/usr/sbin/sshd").exists(),
+        "sshd is missing: apt-get install openssh-server"
+    );
+    let bed = Bed::with_local();
+    let folder = bed.path().join("inside").display().to_string();
+    bed.write("encamp.toml", &OVER_SSH.replace("FOLDER", &folder));
+    bed.write("data/item", "forty-two\n");
+    let run: String = ["create", "destroy", "list"]
+        .map(|verb| format!("{verb} = [\"./servers.sh\", \"{verb}\"]\n"))
+        .concat();
+    bed.write(
+        "lab/servers.provider.toml",
+        &format!("[capabilities]\naccess = \"ssh\"\n[run]\n{run}"),
+    );
+    let script = bed.write("lab/servers.sh", SERVERS);
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("this host can be asked");
+    let encamp = |arguments: &[&str]| {
+        let mut command = bed.command(arguments);
+        command.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", bed.path());
+        bed.run(&mut command)
+    };
+    let ran = encamp(&["run"]).exits(0);
+    assert!(
+        ran.stderr.contains("forty-two") && ran.stderr.contains("from here"),
+        "{ran}"
+    );
+    encamp(&["up"]).exits(0);
+    encamp(&["exec", "node", "--", "sh", "-c", "exit 7"]).exits(7);
+    encamp(&["cp", &format!("node:{folder}/seen"), "back"]).exits(0);
+    assert_eq!(bed.read("back"), "forty-two\n");
+    encamp(&["down"]).exits(0);
+    let left: Vec<_> = std::fs::read_dir(bed.path().join("servers"))
+        .expect("it is there")
+        .flatten()
+        .collect();
+    assert!(
+        left.iter()
+            .all(|entry| entry.file_name().to_string_lossy().starts_with("login")),
+        "{left:?}"
+    );
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use encamp_core::table::Span;
 use encamp_core::{
-    Capabilities, Error, ErrorKind, ExitDetail, Keeps, KindName, Limits, LogDetail, Result, SelfExpiry, Settle, Value,
-    Verb,
+    AccessForm, Capabilities, Error, ErrorKind, ExitDetail, Keeps, KindName, Limits, LogDetail, Result, SelfExpiry,
+    Settle, Value, Verb,
 };
 use serde::Deserialize;
 use serde_json::{Map, json};
@@ -86,6 +86,7 @@ fn first_version() -> String {
 struct Can {
     keeps: Keeps,
     unknown_machine: Unknown,
+    access: AccessForm,
     self_expiry: SelfExpiry,
     logs: LogDetail,
     env_visible: bool,
@@ -98,6 +99,7 @@ impl Default for Can {
         Self {
             keeps: Keeps::KeyOnly,
             unknown_machine: Unknown::Replay,
+            access: AccessForm::default(),
             self_expiry: SelfExpiry::None,
             logs: LogDetail::default(),
             env_visible: true,
@@ -197,6 +199,7 @@ fn capabilities(can: &Can, run: &BTreeMap<Verb, Vec<String>>) -> Capabilities {
     capabilities.verbs = optional;
     capabilities.unknown_scope = Settle::Replay { token_life: None };
     capabilities.self_expiry = can.self_expiry;
+    capabilities.access = can.access;
     capabilities.exits = ExitDetail::Code;
     capabilities.logs = can.logs;
     capabilities.env_visible = can.env_visible;

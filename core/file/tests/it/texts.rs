@@ -206,7 +206,10 @@ fn providers_of_two_sorts_of_networks_are_not_mixed() {
     let text = HERE.replacen("provider = \"here\"", "provider = [\"here\", \"docker\"]", 1);
     assert_ne!(text, HERE);
     let said = refused(load_with(&text, &kinds_with_host(), &[]));
-    assert!(said.contains("would listen on this host or in a network of its own"), "{said}");
+    assert!(
+        said.contains("would listen on this host or in a network of its own"),
+        "{said}"
+    );
     let one = HERE.replacen("provider = \"docker\"", "provider = [\"docker\", \"docker-eu\"]", 1);
     assert_ne!(one, HERE);
     assert!(load_with(&one, &kinds_with_host(), &[]).is_ok());

@@ -140,6 +140,8 @@ fn configured(cx: &Context, args: &CheckProvider) -> Result<Configured, Failure>
         settings: instance.settings.clone(),
         ambient: cx.ambient.clone().with_state(cx.encamp.state_dir()),
         plain,
-        bounds: args.within.map_or_else(Bounds::default, |within| Bounds::new(within, within)),
+        bounds: args
+            .within
+            .map_or_else(Bounds::default, |within| Bounds::new(within, within)),
     })
 }
