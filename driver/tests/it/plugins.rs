@@ -28,6 +28,9 @@ on = "here"
 run = "echo from here"
 "#;
 
+/// Tells processes of one test from those of another.
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
 struct Lab {
     bed: Bed,
     number: u32,
@@ -37,7 +40,6 @@ impl Lab {
     fn new() -> Self {
         let bed = Bed::with_local();
         bed.encamp(&["provider", "new", "lab"]).exits(0);
-        static NUMBERS: AtomicU32 = AtomicU32::new(0);
         let number = std::process::id() * 10 + NUMBERS.fetch_add(1, Ordering::Relaxed);
         bed.write("encamp.toml", &FILE.replace("NUMBER", &number.to_string()));
         Self { bed, number }
