@@ -51,6 +51,7 @@ impl fmt::Display for Role {
 pub struct Helper {
     program: PathBuf,
     arguments: Option<Vec<OsString>>,
+    shim: Option<PathBuf>,
 }
 
 impl Helper {
@@ -59,6 +60,7 @@ impl Helper {
         Self {
             program: program.into(),
             arguments: None,
+            shim: None,
         }
     }
 
@@ -69,15 +71,32 @@ impl Helper {
         self
     }
 
+    /// With another program as shim, which is told its part by its only argument and by the variable. A shim has to begin
+    /// before its program has started a thread or said a word; a test program has done both.
+    #[must_use]
+    pub fn shim(mut self, program: impl Into<PathBuf>) -> Self {
+        self.shim = Some(program.into());
+        self
+    }
+
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
+    /// The program that is the shim.
+    pub fn shim_program(&self) -> &Path {
+        self.shim.as_deref().unwrap_or(&self.program)
+    }
+
     /// The command that starts it in a part. `request` is the path of a file that both know how to read.
     pub fn command(&self, role: Role, request: &Path) -> Command {
-        let mut command = Command::new(&self.program);
-        match &self.arguments {
+        let (program, arguments) = match &self.shim {
+            Some(shim) if role == Role::Shim => (shim, None),
+            _ => (&self.program, self.arguments.as_ref()),
+        };
+        let mut command = Command::new(program);
+        match arguments {
             Some(arguments) => command.args(arguments),
             None => command.arg(format!("__{role}")),
         };
@@ -138,6 +157,19 @@ mod tests {
         assert_eq!(asked.role, Role::Shim);
         assert_eq!(asked.request, Path::new("/run/a b/request.json"));
         assert_eq!(command.get_args().collect::<Vec<_>>(), ["__shim"]);
+    }
+
+    #[test]
+    fn a_shim_may_be_another_program() {
+        let helper = Helper::new("/bin/test").arguments(["encamp_helper"]).shim("/bin/shim");
+        for (role, program, argument) in [
+            (Role::Keeper, "/bin/test", "encamp_helper"),
+            (Role::Shim, "/bin/shim", "__shim"),
+        ] {
+            let command = helper.command(role, Path::new("-"));
+            assert_eq!(command.get_program(), program);
+            assert_eq!(command.get_args().collect::<Vec<_>>(), [argument]);
+        }
     }
 
     #[test]

@@ -26,6 +26,12 @@ impl Line {
     }
 }
 
+impl From<String> for Line {
+    fn from(line: String) -> Self {
+        Self::Shell(line)
+    }
+}
+
 impl From<&str> for Line {
     fn from(line: &str) -> Self {
         Self::Shell(line.to_owned())

@@ -147,7 +147,7 @@ fn silent(helper: &Helper) -> Error {
     let text = "the program that finds out what machines can be on this host did not answer in time";
     Error::new(ErrorKind::Unavailable, text)
         .retry(Retry::Safe)
-        .with("program", helper.program().display())
+        .with("program", helper.shim_program().display())
         .next_step("try again when this host has less to do")
 }
 
@@ -157,7 +157,7 @@ pub(super) fn helper_missing(helper: &Helper, native: std::io::Error) -> Error {
         ErrorKind::Unavailable,
         "the program that stands for machines cannot be started",
     )
-    .with("program", helper.program().display())
+    .with("program", helper.shim_program().display())
     .next_step("it may have been replaced while this program ran: try again")
     .caused_by(native)
 }
