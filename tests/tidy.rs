@@ -31,6 +31,20 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("encamp-driver", &["encamp"]),
+    // Its build script is the shim of sandboxes.
+    (
+        "encamp-test",
+        &["encamp", "encamp-core", "encamp-provider-local", "encamp-test-macros"],
+    ),
+    (
+        "encamp-test-macros",
+        &[
+            "encamp-core",
+            "encamp-file",
+            "encamp-provider-docker",
+            "encamp-provider-local",
+        ],
+    ),
     ("encamp-testkit", &["encamp-core"]),
     ("encamp-bench", &["encamp"]),
 ];
