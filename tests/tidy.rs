@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("encamp-testkit", &["encamp-core"]),
     ("encamp-bench", &["encamp"]),
+    ("encamp-example-driver", &["encamp-core", "encamp-driver"]),
 ];
 
 /// What every crate may depend on in its tests, beyond its arrows.

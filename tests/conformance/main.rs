@@ -1,5 +1,6 @@
 //! Every provider against every promise of the contract.
 
+mod desk;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(all(feature = "local", target_os = "linux"))]
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
     factories.extend(local::Local::all().into_iter().map(|local| Arc::new(local) as _));
     #[cfg(feature = "script")]
     factories.push(Arc::new(script::Script::yard()));
+    match desk::Desk::new() {
+        Ok(desk) => factories.push(Arc::new(desk)),
+        Err(error) => panic!("no folder for desks: {error}"),
+    }
     let arguments = Arguments::from_args();
     // A process that keeps one promise asks the provider of that promise alone: a look at each costs a second or two.
     if let Some(promise) = arguments.filter.as_deref().filter(|_| arguments.exact) {
