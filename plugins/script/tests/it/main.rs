@@ -24,24 +24,29 @@ impl Bed {
     }
 
     async fn with(manifest: &str, arms: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a bed can be made");
         let verbs = ["create", "destroy", "list", "exec"];
         let run: String = verbs
             .map(|verb| format!("{verb} = [\"./lab.sh\", \"{verb}\"]\n"))
             .concat();
         let file = folder.path().join("lab.provider.toml");
-        fs::write(&file, format!("pass = [\"GIVEN\"]\n{manifest}\n[run]\n{run}")).unwrap();
+        fs::write(&file, format!("pass = [\"GIVEN\"]\n{manifest}\n[run]\n{run}")).expect("a bed can be made");
         let script = folder.path().join("lab.sh");
-        fs::write(&script, format!("#!/bin/sh\ncase $1 in\n{arms}\nesac\n")).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let kind = encamp_plugin_script::kind(&file).unwrap();
+        fs::write(&script, format!("#!/bin/sh\ncase $1 in\n{arms}\nesac\n")).expect("a bed can be made");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a bed can be made");
+        let kind = encamp_plugin_script::kind(&file).expect("a bed can be made");
         let variables = [("PATH", "/usr/bin:/bin"), ("GIVEN", "yes"), ("HIDDEN", "no")];
         let ambient = Ambient::new(variables.map(|(name, value)| (name.to_owned(), value.to_owned())), None);
         let settings = serde_json::json!({ "site": "one" });
         let provider = kind
-            .connect(&cx(), InstanceName::new("lab").unwrap(), settings, ambient)
+            .connect(
+                &cx(),
+                InstanceName::new("lab").expect("a bed can be made"),
+                settings,
+                ambient,
+            )
             .await
-            .unwrap();
+            .expect("a bed can be made");
         Self { folder, provider }
     }
 
@@ -66,7 +71,7 @@ impl Bed {
     }
 
     async fn list(&self) -> encamp_core::Result<encamp_core::Listing> {
-        let controller = ControllerId::new("abcdef").unwrap();
+        let controller = ControllerId::new("abcdef").expect("a bed can be made");
         self.provider
             .list(&cx(), List::new(ControllerPrefix::new(&controller)))
             .await
