@@ -44,6 +44,20 @@ impl Bed {
         }
     }
 
+    /// The keepers of its environments.
+    fn watched(&self) -> Vec<u32> {
+        let ours = format!("ENCAMP_HELPER=keeper 1 {}/", self.state().display());
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid: &u32| {
+                let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                variables
+                    .split(|byte| *byte == 0)
+                    .any(|line| line.starts_with(ours.as_bytes()))
+            })
+            .collect()
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -124,6 +138,21 @@ impl Bed {
             || self.left() == (Vec::new(), Vec::new()),
             || format!("{:?}", self.left()),
         );
+    }
+}
+
+/// Its keepers end before its folder does: what they know of lies there.
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let left = || self.watched();
+            until(
+                PATIENCE,
+                "its keepers have ended",
+                || left().is_empty(),
+                || format!("{:?}", left()),
+            );
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::transport::{Channel, Connection, End, Refused, Route, Transport};
 /// The pause after a failed login, and the longest; each is drawn anew between half of it and all.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
 /// How often a login is tried where the host hangs up or does not answer.
-const LOGINS_MAX: u32 = 6;
+const LOGINS_MAX: u32 = 20;
 /// Logins through one jump host at a time: sshd drops more than ten that have not proved themselves.
 const LOGINS_VIA_MAX: usize = 6;
 /// What a session says before its script begins: complaints of a login shell.
@@ -177,8 +177,11 @@ impl Host {
             let lease = pool.lease(cx).await?;
             match lease.connection.open(line, terminal, pool.is_of_singles()).await {
                 Ok(channel) => return Ok(Session { channel, lease }),
-                Err(Refused::Sessions) if lease.fresh => return Err(error::no_sessions(self.access())),
-                Err(Refused::Sessions) => pool.is_full(lease).await,
+                Err(Refused::Sessions) => {
+                    if pool.is_full(lease).await {
+                        return Err(error::no_sessions(self.access()));
+                    }
+                }
                 // The pool does not give it again.
                 Err(Refused::Broken(why)) => words = why,
                 Err(Refused::Denied(why)) => {
@@ -259,10 +262,9 @@ impl Host {
     /// What it means that a session ended before its script said a word.
     pub(crate) async fn without_a_word(&self, lease: Lease, pool: &Pool, end: End, said: &Said) -> Silence {
         if end.refused {
-            if lease.fresh {
+            if pool.is_full(lease).await {
                 return Silence::Failed(error::no_sessions(self.access()));
             }
-            pool.is_full(lease).await;
             return Silence::Full;
         }
         if has_broken(&lease).await {

@@ -27,7 +27,7 @@ pub(crate) async fn dial(host: &Host, cx: &Cx, a: &Dial) -> Result<Duplex> {
             match lease.connection.dial(to, a.port).await {
                 Ok(line) => return Ok(Box::pin(Held { line, _lease: lease }) as Duplex),
                 Err(Refused::Denied(why)) => return Err(not_there(host, to, a.port, &why)),
-                Err(Refused::Sessions) => host.lines.is_full(lease).await,
+                Err(Refused::Sessions) => drop(host.lines.is_full(lease).await),
                 Err(Refused::Broken(why)) => words = why,
             }
         }
@@ -74,7 +74,7 @@ pub(crate) async fn listen(host: &Arc<Host>, cx: &Cx, a: &Listen) -> Result<Box<
                          clientspecified` for other addresses than loopback",
                 ));
             }
-            Err(Refused::Sessions) => host.lines.is_full(lease).await,
+            Err(Refused::Sessions) => drop(host.lines.is_full(lease).await),
             Err(Refused::Broken(_)) => {}
         }
     }

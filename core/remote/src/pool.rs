@@ -121,17 +121,23 @@ impl Pool {
         })
     }
 
-    /// The host gave no session for this right: the connection has as many as it takes.
-    pub(crate) async fn is_full(&self, lease: Lease) {
+    /// The host gave no session for this right: the connection has as many as it takes. Says whether that is none at all
+    /// on a new connection, so that another one helps nobody.
+    pub(crate) async fn is_full(&self, lease: Lease) -> bool {
         let mut slots = self.slots.lock().await;
-        if let Some(slot) = slots
-            .iter_mut()
-            .find(|slot| Arc::ptr_eq(&slot.connection, &lease.connection))
-        {
-            let free = slot.free.forget_permits(self.sessions_max);
-            slot.takes = slot.takes.saturating_sub(free + 1);
-            lease.permit.forget();
+        let ours = |slot: &Slot| Arc::ptr_eq(&slot.connection, &lease.connection);
+        let Some(at) = slots.iter().position(ours) else {
+            return false;
+        };
+        let slot = &mut slots[at];
+        let free = slot.free.forget_permits(self.sessions_max);
+        slot.takes = slot.takes.saturating_sub(free + 1);
+        lease.permit.forget();
+        let takes_none = slot.takes == 0;
+        if takes_none {
+            slots.remove(at);
         }
+        takes_none && lease.fresh
     }
 }
 

@@ -15,7 +15,7 @@ use crate::camp::Camp;
 use crate::due::{self, Outcome, Why};
 use crate::events::Events;
 use crate::execute::{due as due_for_renewal, renew};
-use crate::journal::{EnvironmentRow, IntentState, Op, Purpose};
+use crate::journal::{EnvironmentRow, IntentState, Op, Purpose, Wanted};
 use crate::report::Disposal;
 use crate::session::Session;
 use crate::settle::{is_open, settle_open};
@@ -148,14 +148,14 @@ impl Keeper<'_> {
         must_be_clean(&disposal)
     }
 
-    /// Ends an environment whose state folder is not there any more, once its lease is over: nobody else knows of it, and
-    /// nobody can hold it. What cannot be ended, because it lay in that folder, is given up in the end.
+    /// Ends an environment whose state folder is not there any more, once it is unwanted or its lease is over: nobody else
+    /// knows of it, and nobody can hold it. What cannot be ended, because it lay in that folder, is given up in the end.
     async fn end_orphan(&self, row: Option<EnvironmentRow>) -> Result<bool> {
         let Some(row) = row.filter(|row| row.disposed.is_none()) else {
             return Ok(true);
         };
         let is_over = |grace| row.lease.over(grace, &*self.camp.clock);
-        if !is_over(self.camp.policy.grace) {
+        if row.wanted == Wanted::Present && !is_over(self.camp.policy.grace) {
             return Ok(false);
         }
         let session = self

@@ -58,11 +58,17 @@ impl Bed {
         }
         std::fs::copy(at("user.pub"), at("authorized")).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();
+        // Of this option alone the last one counts.
+        let startups = if lines.contains("MaxStartups") {
+            ""
+        } else {
+            "MaxStartups 100"
+        };
         // What is set first counts, so the test's lines come first.
         let config = |port: u16| {
             format!(
                 "{lines}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nUsePAM no\nStrictModes no\n\
-                 PidFile none\nPermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv XDG_RUNTIME_DIR={}\n",
+                 PidFile none\nPermitRootLogin prohibit-password\n{startups}\nSetEnv XDG_RUNTIME_DIR={}\n",
                 at("host").display(),
                 at("authorized").display(),
                 at("run").display()

@@ -17,6 +17,7 @@ cases!(
     a_cut_in_the_middle_of_input,
     a_cut_at_the_beginning_begins_a_command_once,
     a_silent_link_is_found_out,
+    a_silent_link_under_much_output,
     many_cuts_in_a_row,
     a_command_that_ends_during_a_cut_has_its_status,
     a_host_that_stays_away_is_a_lost_outcome,
@@ -184,6 +185,35 @@ async fn a_silent_link_is_found_out(client: Client) {
     let (ended, ()) = tokio::join!(finish(process), cut);
     assert_eq!(ended, counted());
     drop(stdin);
+    bed.is_clean().await;
+}
+
+async fn a_silent_link_under_much_output(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut process = remote
+        .exec(&cx(), &access, None, shell("seq 1 900000; exit 3"))
+        .await
+        .unwrap();
+    let mut first = vec![0; 300_000];
+    process.stdout.read_exact(&mut first).await.unwrap();
+    // The server does not learn of it, and what writes to the former session stands still for ever.
+    relay.silence();
+    let cut = async {
+        while relay.made.load(Ordering::Relaxed) < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        relay.mend();
+    };
+    let (ended, ()) = tokio::join!(finish(process), cut);
+    let expected: String = (1..=900_000).map(|n| format!("{n}\n")).collect();
+    let out = format!("{}{}", String::from_utf8(first).unwrap(), ended.out);
+    assert_eq!(ended.exit, Exit::Code(3));
+    assert!(out == expected, "{} bytes of {}", out.len(), expected.len());
     bed.is_clean().await;
 }
 
@@ -383,6 +413,11 @@ async fn what_others_left_is_swept(client: Client) {
     make("other-boot-old", "x", false, true);
     make("other-boot-new", "x", false, false);
     std::os::unix::fs::symlink("/etc", run_folder.join("encamp-run-link")).unwrap();
+    let aged = std::process::Command::new("touch")
+        .args(["-h", "-d", "2 hours ago"])
+        .arg(run_folder.join("encamp-run-link"))
+        .status();
+    assert!(aged.unwrap().success());
     run(&remote, &access, shell("sleep 0.5")).await.unwrap();
     // Its own goes a moment after its end.
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -240,9 +240,10 @@ async fn a_terminal_is_signalled(client: Client) {
 
 async fn what_is_left_behind_makes_nobody_wait(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
-    let ran = run(&remote, &bed.access(), shell("sleep 20 & echo $!; echo e >&2; exit 6"))
-        .await
-        .unwrap();
+    let access = bed.access();
+    let ran = run(&remote, &access, shell("sleep 300 & echo $!; echo e >&2; exit 6"));
+    let ran = tokio::time::timeout(Duration::from_secs(20), ran).await;
+    let ran = ran.expect("nobody waits for it").unwrap();
     assert_eq!((ran.exit, ran.err.as_str()), (Exit::Code(6), "e\n"));
     // Nothing was done to it.
     let pid: i32 = ran.out.trim().parse().unwrap();

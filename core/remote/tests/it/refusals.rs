@@ -221,7 +221,7 @@ async fn no_session_at_all_is_told(client: Client) {
 async fn a_server_that_drops_logins_is_asked_again(client: Client) {
     let bed = Bed::with("MaxStartups 2");
     let access = bed.access();
-    let all = (0..8).map(|_| {
+    let all = (0..9).map(|_| {
         let access = &access;
         async move {
             let remote = remote(client);
@@ -231,6 +231,7 @@ async fn a_server_that_drops_logins_is_asked_again(client: Client) {
     for ran in futures_util::future::join_all(all).await {
         assert_eq!(ran.unwrap(), done(0, "in\n", ""));
     }
+    assert!(bed.log().contains("MaxStartups"), "none was dropped: {}", bed.log());
 }
 
 async fn an_environments_key_must_be_known(client: Client) {

@@ -62,17 +62,25 @@ async fn relay(client: TcpStream, port: u16, mut state: watch::Receiver<State>) 
     if *state.borrow() == State::Cut {
         return;
     }
+    if state.wait_for(|state| *state != State::Silent).await.is_err() {
+        return;
+    }
     let Ok(server) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await else {
         return;
     };
     reset(&server);
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let (up, down) = (state.clone(), state.clone());
+    let (up, down, mut silent) = (state.clone(), state.clone(), state.clone());
     tokio::select! {
         () = pass(&mut from_client, &mut to_server, up) => {}
         () = pass(&mut from_server, &mut to_client, down) => {}
-        _ = state.wait_for(|state| *state == State::Cut) => {}
+        _ = state.wait_for(|state| *state == State::Cut) => return,
+        _ = silent.wait_for(|state| *state == State::Silent) => {}
+    }
+    if *state.borrow() == State::Silent {
+        // Neither side is ever told; whoever connects later finds another way.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -25,7 +25,7 @@ use connection::Own;
 use handler::Checks;
 
 /// The longest that is waited for a login, whatever the caller's deadline.
-const LOGIN_WAIT_MAX: Duration = Duration::from_mins(1);
+const LOGIN_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Questions without an answer until a connection counts as gone.
 const QUESTIONS_MAX: usize = 3;
 /// Messages of a channel that wait for its reader before the connection does.

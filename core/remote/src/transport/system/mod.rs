@@ -28,7 +28,7 @@ const FOLDER_BYTES_MAX: usize = 70;
 /// How often is looked for the socket that a master makes when it is logged in.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// The longest that is waited for a login, whatever the caller's deadline.
-const LOGIN_WAIT_MAX: Duration = Duration::from_mins(1);
+const LOGIN_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// What the client is told of the surrounding process; everything else is kept from it.
 const VARIABLES: [&str; 12] = [
