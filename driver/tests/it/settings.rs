@@ -12,7 +12,7 @@ fn what_is_wrong_is_named_with_its_file() {
     exit 2
     -- stdout
     -- stderr
-    error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `keeper`, `timeouts`, `providers`, `secrets`
+    error[E0301]: unknown key `timeout`, expected one of `state_dir`, `log`, `keeper`, `plugins`, `timeouts`, `providers`, `secrets`
       at:    [BED]/home/.config/encamp/settings.toml
       help:  did you mean `timeouts`?
     ");
@@ -71,7 +71,7 @@ fn a_wrong_variable_is_named() {
     exit 2
     -- stdout
     -- stderr
-    error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `keeper`, `timeouts`, `providers`, `secrets`
+    error[E0301]: unknown key `statedir`, expected one of `state_dir`, `log`, `keeper`, `plugins`, `timeouts`, `providers`, `secrets`
       at:    the ENCAMP__ variables
       help:  did you mean `state_dir`?
     ");
