@@ -137,8 +137,10 @@ impl Users {
         let terms = fs::read(&path)
             .ok()
             .and_then(|text| serde_json::from_slice::<Terms>(&text).ok());
-        let stays = terms.is_some_and(|terms| {
-            terms.leader.is_some_and(Leader::is_alive) || now.since(touched(&file)) < terms.linger
+        // Once the run has ended nobody comes any more.
+        let stays = terms.is_some_and(|terms| match terms.leader {
+            Some(leader) => leader.is_alive(),
+            None => now.since(touched(&file)) < terms.linger,
         });
         Ok((!stays).then_some(Alone(file)))
     }
