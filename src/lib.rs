@@ -64,6 +64,12 @@ pub mod local {
     pub use encamp_provider_local::*;
 }
 
+/// Hosts that are there already, reached by SSH.
+#[cfg(feature = "ssh")]
+pub mod ssh {
+    pub use encamp_provider_ssh::*;
+}
+
 /// Tables of commands as providers: a manifest, and thirty lines of shell.
 #[cfg(feature = "script")]
 pub mod script {
@@ -83,5 +89,7 @@ pub fn builtin_kinds() -> Vec<Arc<dyn Kind>> {
         encamp_provider_docker::kind(),
         #[cfg(all(feature = "local", target_os = "linux"))]
         encamp_provider_local::kind(),
+        #[cfg(feature = "ssh")]
+        encamp_provider_ssh::kind(),
     ]
 }

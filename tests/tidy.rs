@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("encamp-remote", &["encamp-core"]),
     ("encamp-provider-docker", &["encamp-core"]),
     ("encamp-provider-local", &["encamp-core"]),
+    ("encamp-provider-ssh", &["encamp-core", "encamp-remote"]),
     ("encamp-plugin-script", &["encamp-core"]),
     (
         "encamp",
@@ -27,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "encamp-plugin-script",
             "encamp-provider-docker",
             "encamp-provider-local",
+            "encamp-provider-ssh",
             "encamp-testkit",
         ],
     ),
@@ -225,7 +227,7 @@ fn unsafe_code_stands_below_plugins_alone() {
 /// A file that no `mod` line leads to is compiled by nobody, and its tests never run.
 #[test]
 fn no_source_file_is_forgotten() {
-    let packages = packages();
+    let packages = [packages(), outsiders()].concat();
     let targets = packages
         .iter()
         .flat_map(|package| package["targets"].as_array().expect("targets is a list"));
@@ -326,11 +328,24 @@ fn none<T: AsRef<str>>(problems: &[T]) {
 
 /// The workspace's packages, as `cargo metadata` tells them.
 fn packages() -> Vec<Value> {
-    let output = run(
-        env!("CARGO"),
-        &["metadata", "--format-version=1", "--locked", "--offline", "--no-deps"],
-    );
-    let metadata: Value = serde_json::from_str(&output).expect("cargo metadata prints JSON");
+    packages_of("Cargo.toml")
+}
+
+/// The packages that lie here and are not of the workspace.
+fn outsiders() -> Vec<Value> {
+    let of_workspace: BTreeSet<_> = packages()
+        .iter()
+        .map(|package| shown(Path::new(text(package, "manifest_path"))))
+        .collect();
+    let is_outside = |file: &String| file.ends_with("/Cargo.toml") && !of_workspace.contains(file);
+    let manifests = files().into_iter().filter(is_outside);
+    manifests.flat_map(|manifest| packages_of(&manifest)).collect()
+}
+
+fn packages_of(manifest: &str) -> Vec<Value> {
+    let arguments = "metadata --format-version=1 --locked --offline --no-deps --manifest-path";
+    let arguments: Vec<_> = arguments.split(' ').chain([manifest]).collect();
+    let metadata: Value = serde_json::from_str(&run(env!("CARGO"), &arguments)).expect("cargo metadata prints JSON");
     metadata["packages"].as_array().expect("packages is a list").clone()
 }
 

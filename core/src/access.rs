@@ -66,7 +66,8 @@ fn ssh_port() -> u16 {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Identity {
-    /// The key pair that the engine made for the environment.
+    /// The key pair that the engine made for the environment; the machine was made with its public part
+    /// ([`Create::login`](crate::Create::login)).
     #[default]
     Environment,
     /// The user's agent.

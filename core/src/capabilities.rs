@@ -45,6 +45,10 @@ pub struct Capabilities {
     /// How commands reach the machines.
     #[serde(default)]
     pub access: AccessForm,
+    /// Whether machines let the environment's own key in ([`Create::login`](crate::Create::login)), which sessions over
+    /// SSH then have ([`Identity::Environment`](crate::Identity::Environment)).
+    #[serde(default)]
+    pub login: bool,
     /// Whether members of one scope reach each other by name.
     #[serde(default)]
     pub scope_names: bool,
@@ -75,6 +79,7 @@ impl Capabilities {
             logs: LogDetail::default(),
             env_visible: false,
             access: AccessForm::default(),
+            login: false,
             scope_names: false,
             network: Network::default(),
             mounts: false,

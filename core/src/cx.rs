@@ -115,6 +115,13 @@ impl Cx {
         }
     }
 
+    /// The same, which ends after `within` at the latest.
+    #[must_use]
+    pub fn no_longer_than(mut self, within: Duration) -> Self {
+        self.deadline = self.deadline.min(Self::within(within).deadline);
+        self
+    }
+
     /// The same with another cancellation.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {

@@ -52,6 +52,7 @@ pub struct Helper {
     program: PathBuf,
     arguments: Option<Vec<OsString>>,
     shim: Option<PathBuf>,
+    variables: Vec<(OsString, OsString)>,
 }
 
 impl Helper {
@@ -61,6 +62,7 @@ impl Helper {
             program: program.into(),
             arguments: None,
             shim: None,
+            variables: Vec::new(),
         }
     }
 
@@ -76,6 +78,14 @@ impl Helper {
     #[must_use]
     pub fn shim(mut self, program: impl Into<PathBuf>) -> Self {
         self.shim = Some(program.into());
+        self
+    }
+
+    /// With a variable of its environment, beside those that it inherits: it does not stand in the folder of whoever
+    /// starts it, so paths that were relative have to be told anew.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
         self
     }
 
@@ -102,6 +112,7 @@ impl Helper {
         };
         let mut asked = OsString::from(format!("{role} {VERSION} "));
         asked.push(request);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env(VARIABLE, asked);
         command
     }
@@ -170,6 +181,14 @@ mod tests {
             assert_eq!(command.get_program(), program);
             assert_eq!(command.get_args().collect::<Vec<_>>(), [argument]);
         }
+    }
+
+    #[test]
+    fn it_is_told_variables_beside_its_part() {
+        let helper = Helper::new("/bin/encamp").variable("PLACE", "/srv");
+        let command = helper.command(Role::Keeper, Path::new("-"));
+        let told: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
+        assert_eq!(told, [VARIABLE, "PLACE"]);
     }
 
     #[test]

@@ -46,6 +46,15 @@ impl KindInfo {
     }
 }
 
+impl KindInfo {
+    /// Whether an instance of it can do nothing without settings: its schema requires some.
+    pub fn needs_settings(&self) -> bool {
+        let requires = |schema: &Value| schema["required"].as_array().is_some_and(|keys| !keys.is_empty());
+        let of_any = self.settings_schema["anyOf"].as_array();
+        requires(&self.settings_schema) || of_any.is_some_and(|any| !any.is_empty() && any.iter().all(requires))
+    }
+}
+
 /// Something wrong with a table that its schema cannot say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]

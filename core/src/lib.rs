@@ -41,6 +41,7 @@ pub use args::inside::{CopyIn, CopyOut, Dial, Exec, Listen, Logs, Signal, Size};
 pub use args::read::{
     Candidate, Check, Cost, Coverage, Finding, Found, Level, List, Listing, Needs, Pin, Resolve, ScopeItem,
 };
+pub use args::reserve::Reserve;
 pub use capabilities::{AccessForm, Capabilities, ExitDetail, Keeps, Limits, LogDetail, Network, SelfExpiry, Settle};
 pub use cx::{Cx, EventSink, Progress, Secrets};
 pub use error::{Error, ErrorKind, Report, Result, Retry};

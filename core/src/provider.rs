@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::{
     Accept, Access, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Error,
     ErrorKind, Exec, Finding, Image, Level, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Phase, Process,
-    Prune, Removal, Renew, Resolve, Result, Site, Snapshot, Stop, Target, Ticket, Verb,
+    Prune, Removal, Renew, Reserve, Resolve, Result, Site, Snapshot, Stop, Target, Ticket, Verb,
 };
 
 /// Infrastructure that machines are made on, as the engine sees it.
@@ -33,6 +33,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
 
     /// The site that `connect` learnt; where an instance spans several, the one it prefers.
     fn site(&self) -> &Site;
+
+    /// Every site that it reaches: a host each, where it spans several. By default the one that it prefers.
+    fn sites(&self) -> Vec<Site> {
+        vec![self.site().clone()]
+    }
 
     /// Whether it could work now. By default lists nothing in particular once.
     async fn check(&self, cx: &Cx, a: Check) -> Result<Vec<Finding>> {
@@ -67,9 +72,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
             .unwrap_or_default();
         let controller =
             crate::ControllerId::new(controller).map_err(|e| Error::new(ErrorKind::Invalid, e.to_string()))?;
-        let listing = self
-            .list(cx, List::new(crate::ControllerPrefix::new(&controller)))
-            .await?;
+        let everything = List::new(crate::ControllerPrefix::new(&controller));
+        let listing = self.list(cx, everything.at(a.site.clone())).await?;
         if let Some(found) = listing.find(&a.site, &a.stamp, self.capabilities().keeps) {
             let access = found.access.clone().unwrap_or(Access::None);
             return Ok(Observed::new(found.phase.clone(), found.id.clone(), access));
@@ -111,6 +115,14 @@ pub trait Provider: Debug + Send + Sync + 'static {
     async fn close_scope(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<Removal> {
         let _ = (cx, t, a);
         Ok(Removal::Gone)
+    }
+
+    /// Keeps the place of a candidate free for one environment, for a short while: what is reserved for another one, or
+    /// taken, is [`Capacity`](ErrorKind::Capacity). It makes nothing, ends by itself, and may be repeated, which lengthens
+    /// it; so it needs no ticket and nothing is recorded of it. A create of that environment uses it up.
+    async fn reserve(&self, cx: &Cx, a: Reserve) -> Result<()> {
+        let _ = (cx, a);
+        Err(Error::unsupported(Verb::Reserve))
     }
 
     /// Makes one machine of a frozen request. Accepted, not yet running; may leave it [`Phase::Held`].

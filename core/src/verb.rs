@@ -29,6 +29,8 @@ pub enum Verb {
     #[expect(missing_docs, reason = "as above")]
     CloseScope,
     #[expect(missing_docs, reason = "as above")]
+    Reserve,
+    #[expect(missing_docs, reason = "as above")]
     Create,
     #[expect(missing_docs, reason = "as above")]
     Start,
@@ -69,6 +71,7 @@ impl Verb {
             Self::Prune => "prune",
             Self::OpenScope => "open_scope",
             Self::CloseScope => "close_scope",
+            Self::Reserve => "reserve",
             Self::Create => "create",
             Self::Start => "start",
             Self::Stop => "stop",

@@ -141,6 +141,7 @@ fn with_store<T, F: Future<Output = Result<T, Error>>>(read: impl FnOnce(Encamp)
         state: state.as_deref(),
         project: folder_of(Path::new(FILE)),
         kinds: &[],
+        bare: &[],
     })?;
     if !folder.join("store.db").exists() {
         return None;

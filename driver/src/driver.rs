@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use encamp::file::Kinds;
+use encamp::helper::Helper;
 use encamp::{Encamp, Error, ErrorKind, InstanceName, Kind, KindName, Value, builtin_kinds};
 use serde_json::json;
 
@@ -48,13 +49,37 @@ impl Driver {
         self
     }
 
+    /// Finds where plugins lie, wherever this process and its helpers stand.
+    fn find_plugins(&mut self, variables: &Variables) -> Result<(), Failure> {
+        self.plugins.extend(settings::plugins(variables)?);
+        let mut found: Vec<PathBuf> = Vec::new();
+        for path in &self.plugins {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+        self.plugins = found;
+        Ok(())
+    }
+
     /// Adds the kinds of all plugins to those that are linked in, and says where they came from.
-    fn with_plugins(&mut self, variables: &Variables) -> Result<Vec<Plugin>, Failure> {
-        let mut paths = self.plugins.clone();
-        paths.extend(settings::plugins(variables)?);
-        let plugins = plugins::load(&paths, &self.kinds)?;
+    fn load_plugins(&mut self, failed: impl FnMut(Failure) -> Result<(), Failure>) -> Result<Vec<Plugin>, Failure> {
+        let plugins = plugins::load(&self.plugins, &self.kinds, failed)?;
         self.kinds.extend(plugins.iter().map(|plugin| Arc::clone(&plugin.kind)));
         Ok(plugins)
+    }
+
+    /// Those that can be loaded are needed, whatever became of the others since a command had them all.
+    fn load_for_helper(&mut self, variables: &Variables) {
+        let told = |failure: Failure| {
+            output::tell_text(&failure.render(&Scene::default(), false));
+            Ok(())
+        };
+        let found = self.find_plugins(variables);
+        let loaded = found.or_else(told).and_then(|()| self.load_plugins(told));
+        // Nothing is left to be told.
+        drop(loaded);
     }
 
     /// With one more kind. An instance of it is there under the kind's own name; settings may add others.
@@ -68,8 +93,10 @@ impl Driver {
     pub fn run(mut self) -> ExitCode {
         let variables = Variables::of_process();
         if let Some(asked) = variables.helper() {
-            // What cannot be loaded now was told to whoever started this; the kinds that can are needed all the same.
-            let _ = self.with_plugins(&variables);
+            // A shim stands for machines of this host alone.
+            if helper::is_keeper(asked) {
+                self.load_for_helper(&variables);
+            }
             return helper::play(asked, self.kinds, &variables);
         }
         if let Some(answered) = completion::answer() {
@@ -118,12 +145,15 @@ impl Driver {
             }
             _ => {}
         }
-        let plugins = match self.with_plugins(variables) {
+        let plugins = match self.find_plugins(variables).and_then(|()| self.load_plugins(Err)) {
             Ok(plugins) => plugins,
             Err(failure) => return failed(&failure, &mut scene),
         };
         let settings = match self.settings(&global, &verb, variables) {
-            Ok(settings) => settings,
+            Ok(mut settings) => {
+                settings.policy.wait = verb.wait();
+                settings
+            }
             Err(failure) => return failed(&failure, &mut scene),
         };
         if let Some(log) = &settings.log {
@@ -197,13 +227,17 @@ impl Driver {
     }
 
     fn settings(&self, global: &Global, verb: &Verb, variables: &Variables) -> Result<Settings, Failure> {
-        let kinds: Vec<String> = self.kinds.iter().map(|kind| kind.info().name.to_string()).collect();
+        let name = |kind: &Arc<dyn Kind>| kind.info().name.to_string();
+        let kinds: Vec<String> = self.kinds.iter().map(name).collect();
+        let bare = self.kinds.iter().filter(|kind| !kind.info().needs_settings());
+        let bare: Vec<String> = bare.map(name).collect();
         let file: PathBuf = file_of(verb.file());
         settings::load(&Places {
             variables,
             state: global.state.as_deref(),
             project: folder_of(&file),
             kinds: &kinds,
+            bare: &bare,
             lists: &self.lists(),
         })
     }
@@ -216,6 +250,16 @@ impl Driver {
         settings.flatten().filter(is_list).map(|(key, _)| key.clone()).collect()
     }
 
+    /// A helper stands in another folder, and reads no arguments.
+    fn told_of_plugins(&self, helper: Helper) -> Helper {
+        let paths: Option<Vec<&str>> = self.plugins.iter().map(|path| path.to_str()).collect();
+        // What cannot stand in a list is left to the helper's own settings.
+        match paths.filter(|paths| !paths.is_empty() && !paths.iter().any(|path| path.contains(','))) {
+            Some(paths) => helper.variable(settings::PLUGINS, paths.join(",")),
+            None => helper,
+        }
+    }
+
     fn open(&self, settings: &Settings, variables: &Variables) -> Result<Encamp, Error> {
         let mut builder = Encamp::builder()
             .state_dir(&settings.state_dir)
@@ -225,7 +269,7 @@ impl Driver {
             .policy(settings.policy.clone())
             .user(variables.user());
         if let Some(helper) = encamp::helper::this() {
-            builder = builder.helper(helper);
+            builder = builder.helper(self.told_of_plugins(helper));
         }
         for kind in &self.kinds {
             builder = builder.kind(Arc::clone(kind));
@@ -250,7 +294,7 @@ fn before_anything(verb: &Verb) -> &'static str {
         Verb::Run(_) | Verb::Up(_) | Verb::Validate(_) | Verb::Plan(_) => "nothing was started",
         Verb::Down(_) | Verb::Extend(_) | Verb::Start(_) | Verb::Stop(_) | Verb::Sync(_) => "nothing was changed",
         Verb::Cp(_) => "nothing was copied",
-        Verb::Init(_) => "nothing was written",
+        Verb::Init(_) | Verb::Trust(_) => "nothing was written",
         Verb::Ls
         | Verb::Show(_)
         | Verb::Exec(_)

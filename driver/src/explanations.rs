@@ -155,7 +155,7 @@ const OURS: &[Explanation] = &[
         "E0407",
         "there is no room",
         "The infrastructure has no room for the machine now. A list of providers, `provider = [\"lab\", \"cloud\"]`, lets \
-         the next one take it.",
+         the next one take it; `--wait` waits for hosts that others have, in the order of those who came.",
     ),
     row(
         "E0408",

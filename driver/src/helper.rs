@@ -9,6 +9,13 @@ use encamp::{Kind, helper};
 use crate::output;
 use crate::variables::Variables;
 
+/// Whether what is asked for is a keeper.
+pub(crate) fn is_keeper(asked: &str) -> bool {
+    asked
+        .parse()
+        .is_ok_and(|asked: Asked| asked.role == helper::Role::Keeper)
+}
+
 /// Plays the part that was asked for. What goes wrong before it can speak to whoever started it stands on standard error.
 pub(crate) fn play(asked: &str, kinds: Vec<Arc<dyn Kind>>, variables: &Variables) -> ExitCode {
     let played = asked

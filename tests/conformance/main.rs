@@ -8,6 +8,8 @@ mod local;
 mod memory;
 #[cfg(feature = "script")]
 mod script;
+#[cfg(feature = "ssh")]
+mod ssh;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +28,9 @@ fn main() -> ExitCode {
     #[cfg(all(feature = "local", target_os = "linux"))]
     factories.extend(local::Local::all().into_iter().map(|local| Arc::new(local) as _));
     #[cfg(feature = "script")]
-    factories.push(Arc::new(script::Script::yard()));
+    factories.extend([script::Script::yard(), script::Script::nspawn()].map(|script| Arc::new(script) as _));
+    #[cfg(feature = "ssh")]
+    factories.push(Arc::new(ssh::Hosts::default()));
     match desk::Desk::new() {
         Ok(desk) => factories.push(Arc::new(desk)),
         Err(error) => panic!("no folder for desks: {error}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::installation::Installation;
-use crate::program::{Call, Ended};
+use crate::story::Story;
 
 /// How long a process may take to be gone once nobody knows of it any more.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -77,53 +77,31 @@ impl Scene {
             nap,
         }
     }
+}
 
-    fn call(&self, verb: &str) -> Call {
-        match verb {
-            "down" => self.installation.call(&["down", "-e", "pair"]),
-            "gc" => self.installation.call(&["gc"]),
-            verb => self.installation.call(&[verb, &self.file]),
-        }
+impl Story for Scene {
+    fn installation(&self) -> &Installation {
+        &self.installation
     }
 
-    /// Nothing stands here and nothing runs.
+    fn file(&self) -> &str {
+        &self.file
+    }
+
+    fn is_whole(&self) -> Result<(), String> {
+        let machines = self.installation.sandboxes();
+        if machines.len() != 2 || called(&self.nap).len() < 2 {
+            return Err(format!("not two machines at work: {machines:?}"));
+        }
+        Ok(())
+    }
+
     fn is_gone(&self) -> Result<(), String> {
         let left = || (self.installation.sandboxes(), called(&self.nap));
         match clock::until(WITHIN, || (left() == (Vec::new(), Vec::new())).then_some(())) {
             Some(()) => Ok(()),
             None => Err(format!("left: {:?}", left())),
         }
-    }
-
-    /// What is wanted and what is not, after the command was killed at a place and others mended it.
-    fn tell(&self, verb: &str, point: &str, turn: usize) -> Result<bool, String> {
-        let well = |ended: Ended| match ended.code() {
-            Some(0) => Ok(()),
-            _ => Err(ended.to_string()),
-        };
-        if verb == "down" {
-            well(self.call("up").end())?;
-        }
-        let ended = self.call(verb).killed_at(point).end();
-        let was_killed = ended.was_killed();
-        if !was_killed {
-            well(ended)?;
-        }
-        match (verb, turn % 2) {
-            ("up", 0) => {
-                well(self.call("up").end())?;
-                let machines = self.installation.sandboxes();
-                if machines.len() != 2 || called(&self.nap).len() < 2 {
-                    return Err(format!("not two machines at work: {machines:?}"));
-                }
-            }
-            ("run", _) | ("down", 1) => well(self.call("gc").end())?,
-            _ => {}
-        }
-        if !self.installation.environments().is_empty() {
-            well(self.call("down").end())?;
-        }
-        self.is_gone().map(|()| was_killed)
     }
 }
 

@@ -87,6 +87,13 @@ impl Installation {
         path.display().to_string()
     }
 
+    /// What the user's settings say.
+    pub(crate) fn configure(&self, settings: &str) {
+        let config = self.path().join("config/encamp");
+        std::fs::create_dir_all(&config).expect("a temporary folder");
+        std::fs::write(config.join("settings.toml"), settings).expect("a temporary folder");
+    }
+
     /// A command of this installation.
     pub(crate) fn call(&self, arguments: &[&str]) -> Call {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);

@@ -2,14 +2,17 @@
 //! daemon. Whatever happens, the next command leaves nothing behind and touches nothing of another's.
 #![expect(clippy::print_stdout, reason = "a suite says what it covered")]
 
+mod claimants;
 mod clock;
 mod crowd;
 mod daemon;
 mod deaths;
 mod decoys;
 mod dice;
+mod elsewhere;
 mod files;
 mod here;
+mod hosts;
 mod installation;
 mod keepers;
 mod leases;
@@ -18,4 +21,5 @@ mod matrix;
 mod outages;
 mod program;
 mod proxy;
+mod story;
 mod surroundings;

@@ -183,6 +183,10 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()), "{kill}");
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {
         let status = clock::until(PATIENCE, || self.child.try_wait().expect("it is our child"));

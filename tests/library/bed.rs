@@ -1,6 +1,7 @@
 //! A state folder, machines that are processes of this host, and child processes that use them.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +28,15 @@ pub(crate) const STATE: &str = "ENCAMP_TEST_STATE";
 pub(crate) const NAP: &str = "ENCAMP_TEST_NAP";
 /// Whether it has keepers.
 pub(crate) const KEEPERS: &str = "ENCAMP_TEST_KEEPERS";
+
+/// The first line of that kind which a child says. It may go on to speak.
+pub(crate) fn line(child: &mut Child, wanted: impl Fn(&str) -> bool) -> String {
+    let out = child.stdout.take().expect("its output is piped");
+    let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+    let line = lines.find(|line| wanted(line)).expect("the child says it");
+    std::thread::spawn(move || lines.for_each(drop));
+    line
+}
 
 pub(crate) struct Bed {
     folder: TempDir,
@@ -87,20 +97,18 @@ impl Bed {
         child.spawn().expect("this program can be started again")
     }
 
+    /// How a child ended that had machines at work before.
     pub(crate) fn plays(&self, scene: &str) -> ExitStatus {
-        ended(&mut self.child(scene))
+        let mut child = self.child(scene);
+        line(&mut child, |line| line == "ready");
+        self.works(2);
+        drop(child.stdin.take());
+        ended(&mut child)
     }
 
     /// The processes of machines of this bed.
     pub(crate) fn at_work(&self) -> Vec<u32> {
-        let line = format!("sleep 17{}", self.nap);
-        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid: &u32| {
-                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                words.trim_end_matches('\0').replace('\0', " ") == line
-            })
-            .collect()
+        at_work(&self.nap)
     }
 
     /// So many machines run, now or as soon as their commands have begun.
@@ -207,12 +215,39 @@ pub(crate) fn builder(state: &Path, keepers: bool) -> Builder {
         .provider(local::kind())
 }
 
+/// The processes of machines with that nap.
+pub(crate) fn at_work(nap: &str) -> Vec<u32> {
+    let line = format!("sleep 17{nap}");
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.trim_end_matches('\0').replace('\0', " ") == line
+        })
+        .collect()
+}
+
 /// Two machines that do nothing but sleep, by a number that nobody else has.
 pub(crate) fn pair(nap: &str) -> Environment {
-    let sleeps = || local::Table::command(["sleep".to_owned(), format!("17{nap}")]);
-    let machine = |name: &str| Machine::new(name, "local").table(&sleeps());
     Environment::new("pair")
         .ttl(Duration::from_mins(10))
-        .machine(machine("db").ready(Ready::run("true")))
-        .machine(machine("web").port("http", 8080).set("depends_on", vec!["db"]))
+        .machine(sleeper("db", nap).ready(Ready::run("true")))
+        .machine(sleeper("web", nap).port("http", 8080).set("depends_on", vec!["db"]))
+}
+
+/// One machine, `db`, that is ready so.
+pub(crate) fn alone(nap: &str, ready: Ready) -> Environment {
+    Environment::new("alone")
+        .ttl(Duration::from_mins(10))
+        .machine(sleeper("db", nap).ready(ready))
+}
+
+fn sleeper(name: &str, nap: &str) -> Machine {
+    Machine::new(name, "local").table(&local::Table::command(["sleep".to_owned(), format!("17{nap}")]))
+}
+
+/// The pair, and a third, `late`, that never gets ready and is waited for that long.
+pub(crate) fn never_ready(nap: &str, within: Duration) -> Environment {
+    let late = sleeper("late", nap).set("depends_on", vec!["db"]);
+    pair(nap).machine(late.ready(Ready::file("/never").within(within)))
 }

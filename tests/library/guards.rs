@@ -1,37 +1,28 @@
 //! Every row of the table of guards, with a child process.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Child;
 use std::time::Duration;
 
-use encamp::{ErrorKind, Survival};
+use encamp::{ErrorKind, Ready, Survival};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bed::{Bed, WITHIN, builder, ended, pair};
-
-/// The first line of that kind which a child says. It may go on to speak.
-pub(crate) fn line(child: &mut Child, wanted: impl Fn(&str) -> bool) -> String {
-    let out = child.stdout.take().expect("its output is piped");
-    let mut lines = BufReader::new(out).lines().map_while(Result::ok);
-    let line = lines.find(|line| wanted(line)).expect("the child says it");
-    std::thread::spawn(move || lines.for_each(drop));
-    line
-}
+use crate::bed::{Bed, WITHIN, alone, builder, ended, line, never_ready, pair, until};
 
 /// What goes before the process does, with nobody's help.
 #[test]
 fn a_guard_that_is_dropped_takes_its_environment_along() {
-    for (scene, well) in [
-        ("return", true),
-        ("down", true),
-        ("panic", false),
-        ("dropped future", true),
-    ] {
+    for (scene, well) in [("return", true), ("down", true), ("panic", false)] {
         let bed = Bed::new(false);
         assert_eq!(bed.plays(scene).success(), well, "{scene}");
         bed.is_empty_within(Duration::ZERO);
     }
+}
+
+#[test]
+fn an_up_that_nobody_waits_for_any_more_takes_along_what_it_made() {
+    let bed = Bed::new(false);
+    assert!(ended(&mut bed.child("dropped future")).success());
+    bed.is_empty_within(Duration::ZERO);
 }
 
 #[test]
@@ -81,6 +72,8 @@ fn signals_dispose_where_that_is_wanted() {
 async fn what_is_kept_stays_until_somebody_ends_it() {
     let bed = Bed::new(true);
     assert!(bed.plays("keep").success());
+    // Long enough for a keeper to end what is nobody's.
+    crate::bed::nap(Duration::from_secs(4));
     bed.works(2);
     let camp = bed.open();
     let all = camp.environments().await.expect("a listing");
@@ -110,16 +103,8 @@ async fn who_ends_it_is_known_beforehand() {
 #[tokio::test]
 async fn what_did_not_come_up_is_gone_when_the_error_comes() {
     let bed = Bed::new(false);
-    let broken = pair(&bed.nap).machine(
-        encamp::spec::Machine::new("late", "local")
-            .table(&encamp::local::Table::command([
-                "sleep".to_owned(),
-                format!("17{}", bed.nap),
-            ]))
-            .set("depends_on", vec!["db"])
-            .ready(encamp::Ready::file("/never").within(Duration::from_millis(300))),
-    );
-    let error = bed.open().up(broken).await.expect_err("it is never ready");
+    let late = never_ready(&bed.nap, Duration::from_millis(300));
+    let error = bed.open().up(late).await.expect_err("it is never ready");
     bed.is_empty_within(Duration::ZERO);
     let text = encamp::Report(&error).to_string();
     assert!(text.contains("/never"), "{text}");
@@ -146,4 +131,22 @@ async fn machines_of_a_guard_stop_and_start_again() {
         .expect("it is clean");
     let error = db.start().await.expect_err("it is gone");
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+}
+
+/// It waits for a machine that never gets ready again, and hears that nobody wants it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_that_is_dropped_while_a_machine_starts_waits_for_no_probe() {
+    let bed = Bed::new(false);
+    let ready = Ready::run("test ! -e not-yet").within(Duration::from_mins(1));
+    let guard = bed.open().up(alone(&bed.nap, ready)).await.expect("it is up");
+    let db = guard.machine("db").expect("a machine");
+    let exit = db.exec(["touch", "not-yet"]).output().await.expect("it runs").exit;
+    assert!(exit.success());
+    let before = bed.at_work();
+    let starting = tokio::spawn(async move { db.restart().await });
+    let started = || bed.at_work().len() == 1 && bed.at_work() != before;
+    until(WITHIN, "it is started", started, || format!("{:?}", bed.at_work()));
+    drop(guard);
+    bed.is_empty_within(Duration::ZERO);
+    assert!(starting.await.expect("no panic").is_err());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use encamp::Encamp;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::bed::{Bed, pair};
+use crate::bed::{Bed, ended, pair};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -48,9 +48,8 @@ async fn a_command_that_takes_too_long_is_killed() {
     let bed = Bed::new(false);
     let guard = bed.open().up(pair(&bed.nap)).await.expect("it is up");
     let machine = guard.machine("db").expect("a machine");
-    let long = machine
-        .exec(["sleep".to_owned(), format!("17{}", bed.nap)])
-        .timeout(Duration::from_millis(200));
+    let line = format!("echo begun; exec sleep 17{}", bed.nap);
+    let long = machine.exec(["sh", "-c", &line]).timeout(Duration::from_millis(200));
     let error = long.output().await.expect_err("it takes too long");
     assert!(
         encamp::Report(&error).to_string().contains("did not end within 200ms"),
@@ -63,23 +62,28 @@ async fn a_command_that_takes_too_long_is_killed() {
         String::new,
     );
     let failed = machine
-        .exec(["sh", "-c", "echo to be seen; exit 3"])
+        .exec(["sh", "-c", "echo seen; echo too >&2; exit 3"])
         .output()
         .await
         .expect("it runs");
-    let text = failed.to_string();
-    assert!(
-        text.contains("db: `sh -c echo to be seen; exit 3` ended with 3") || text.contains("to be seen"),
-        "{text}"
+    assert_eq!(
+        failed.to_string(),
+        "db: `sh -c echo seen; echo too >&2; exit 3` exited 3\n  seen\n  too"
     );
-    assert!(failed.checked().is_err());
+    let error = failed.checked().expect_err("it did not end well");
+    assert!(
+        error
+            .context()
+            .any(|(key, value)| key == "last lines" && value == "seen\ntoo"),
+        "{error:?}"
+    );
 }
 
 /// In a process of its own, whose descriptors and threads are nobody else's.
 #[test]
 fn handles_cost_nothing_that_stays() {
     let bed = Bed::new(false);
-    assert!(bed.plays("handles").success());
+    assert!(ended(&mut bed.child("handles")).success());
     bed.is_empty_within(Duration::ZERO);
 }
 

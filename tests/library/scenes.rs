@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use encamp::{Encamp, Guard, Share};
 
-use crate::bed::{KEEPERS, NAP, SCENE, STATE, builder, pair};
+use crate::bed::{KEEPERS, NAP, SCENE, STATE, at_work, builder, never_ready, pair};
 
 static GUARD: OnceLock<Guard> = OnceLock::new();
 
@@ -54,9 +54,15 @@ async fn play(scene: &str, camp: &Encamp, nap: &str) {
         }
         "handles" => return handles(camp, nap).await,
         "dropped future" => {
-            let up = camp.up(pair(nap));
-            // Somewhere between the first row and the last probe.
-            let _ = tokio::time::timeout(Duration::from_millis(150), up).await;
+            let all_begun = async {
+                while at_work(nap).len() < 3 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                came = camp.up(never_ready(nap, Duration::from_mins(1))) => panic!("it is never ready: {came:?}"),
+                () = all_begun => {}
+            }
             return;
         }
         _ => {}
@@ -68,8 +74,10 @@ async fn play(scene: &str, camp: &Encamp, nap: &str) {
             std::process::abort();
         }
     };
+    say("ready");
+    told();
     match scene {
-        "return" => {}
+        "return" | "killed" | "interrupted" | "signals" => {}
         "down" => drop(
             guard
                 .down()
@@ -90,10 +98,6 @@ async fn play(scene: &str, camp: &Encamp, nap: &str) {
         "abort" => {
             std::panic::set_hook(Box::new(|_| std::process::abort()));
             panic!("as it should");
-        }
-        "killed" | "interrupted" | "signals" => {
-            say("ready");
-            told();
         }
         other => panic!("there is no scene `{other}`"),
     }

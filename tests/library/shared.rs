@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use encamp::{Encamp, Share};
 
-use crate::bed::{Bed, ended, pair, until};
-use crate::guards::line;
+use crate::bed::{Bed, ended, line, pair, until};
 
 #[tokio::test]
 async fn processes_of_one_run_share() {
@@ -79,5 +78,16 @@ async fn another_description_is_another_environment() {
     bed.works(4);
     // Without a keeper it is the next one's to end.
     drop(camp.up(pair(&bed.nap)).await.expect("it is up"));
+    bed.is_empty_within(Duration::ZERO);
+    // The same for others.
+    let one = camp.shared(pair(&bed.nap), share).await.expect("it is shared");
+    let of_binary = camp.shared(pair(&bed.nap), Share::Binary).await;
+    let of_binary = of_binary.expect("it is shared");
+    assert_ne!(one.summary().id, of_binary.summary().id);
+    bed.works(4);
+    let name = of_binary.name().to_owned();
+    drop((one, of_binary));
+    // This process still runs, so that nothing else would end it.
+    camp.down(&name, encamp::Events::none()).await.expect("it goes");
     bed.is_empty_within(Duration::ZERO);
 }

@@ -143,6 +143,7 @@ impl Bed {
             secret_folder: Folder::new(None, ControllerId::new("5mkt0r").expect("an id")),
             keepers: encamp_engine::keeper::Keepers::none(),
             users: encamp_engine::users::Users::none(),
+            queue: encamp_engine::queue::Queue::none(),
             policy: Policy::default(),
             user: "simulation".into(),
             pid: 1,

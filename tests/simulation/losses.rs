@@ -36,6 +36,7 @@ fn without_store(bed: &Bed) -> Arc<Camp> {
         secret_folder: bed.camp.secret_folder.clone(),
         keepers: encamp_engine::keeper::Keepers::none(),
         users: encamp_engine::users::Users::none(),
+        queue: encamp_engine::queue::Queue::none(),
         policy: bed.camp.policy.clone(),
         user: "simulation".into(),
         pid: 1,

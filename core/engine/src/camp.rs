@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Result, SelfExpiry, Site};
+use encamp_core::{Cx, EnvId, Error, ErrorKind, Name, Provider, Report, Result, SelfExpiry, Site};
 use encamp_file::spec::{Environment, Given, SecretSource};
 use encamp_file::text::Numbers;
 
@@ -17,6 +17,7 @@ use crate::journal::{Answer, EnvironmentRow, Holder, IntentRow, Journal, Op, Pur
 use crate::keeper::{self, Keepers};
 use crate::policy::Policy;
 use crate::providers::Providers;
+use crate::queue::Queue;
 use crate::report::{Disposal, RunReport};
 use crate::secrets;
 use crate::session::Session;
@@ -55,6 +56,8 @@ pub struct Camp {
     pub keepers: Keepers,
     /// Who uses what is shared.
     pub users: Users,
+    /// Who wants places that others have.
+    pub queue: Queue,
     /// How long things may take.
     pub policy: Policy,
     /// Who uses it.
@@ -69,6 +72,14 @@ const GLANCE: Duration = Duration::from_secs(1);
 const NAME_TRIES: usize = 32;
 
 impl Camp {
+    /// Removes the key that an environment logged in with, where it had one. Who fails is followed by the next sweep.
+    pub(crate) fn forget_login(&self, environment: &EnvId) {
+        let Ok(logins) = self.providers.logins() else { return };
+        if let Err(error) = logins.forget(environment) {
+            tracing::warn!(%environment, error = %Report(&error), "its key is still there");
+        }
+    }
+
     /// Takes or makes the environment and plans the difference; nothing is changed before [`Pending::execute`].
     pub async fn prepare_up(self: &Arc<Self>, spec: Environment, events: Events) -> Result<Pending> {
         Box::pin(verbs::up::prepare(self, spec, events)).await
@@ -304,7 +315,7 @@ impl Camp {
             Some(known) => self.providers.connect_site(&cx, known).await?,
             None => self.providers.connect(&cx, instance).await?,
         };
-        if provider.site() == site {
+        if provider.sites().contains(site) {
             return Ok(provider);
         }
         Err(Error::new(

@@ -74,7 +74,9 @@ async fn dead(
     let Ok(provider) = session.camp.provider_at(site, instance).await else {
         return Vec::new();
     };
-    let list = List::new(session.camp.controller.prefix()).of(session.row.id.clone());
+    let list = List::new(session.camp.controller.prefix())
+        .of(session.row.id.clone())
+        .at(site.clone());
     let Ok(listing) = provider.list(&session.camp.read_cx(), list).await else {
         return Vec::new();
     };

@@ -163,6 +163,8 @@ impl Event {
 pub struct Events {
     sender: Option<mpsc::Sender<Event>>,
     redactor: Redactor,
+    /// Nothing waits for a reader.
+    hurried: bool,
 }
 
 impl Events {
@@ -171,6 +173,7 @@ impl Events {
         Self {
             sender: Some(sender),
             redactor: Redactor::none(),
+            hurried: false,
         }
     }
 
@@ -186,9 +189,20 @@ impl Events {
         self
     }
 
+    /// The same, but nothing waits for a reader who is behind: what there is no room for is not told.
+    #[must_use]
+    pub(crate) fn hurried(&self) -> Self {
+        Self {
+            hurried: true,
+            ..self.clone()
+        }
+    }
+
     /// Tells an event. A reader that is gone is not missed.
     pub async fn tell(&self, event: Event) {
-        if let Some(sender) = &self.sender {
+        if self.hurried {
+            self.mention(event);
+        } else if let Some(sender) = &self.sender {
             let _ = sender.send(event.redacted(&self.redactor)).await;
         }
     }

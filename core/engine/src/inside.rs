@@ -1,6 +1,7 @@
 //! What the engine does inside a machine: short commands, connections, the last lines.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +106,13 @@ impl Inside {
         } = self.provider.exec(&cx, exec).await?;
         let running = async {
             let streams = async { tokio::join!(feed(stdin, input), tail(Some(stdout)), tail(stderr)) };
-            let (((), out, err), exit) = tokio::join!(streams, control.wait());
-            exit.map(|exit| Said {
+            let (((), (out, read), (err, _)), exit) = tokio::join!(streams, control.wait());
+            let exit = exit?;
+            if let (Err(native), true) = (read, exit.success()) {
+                // Half of an output may not become a value.
+                return Err(broken_off(native));
+            }
+            Ok(Said {
                 exit,
                 text: join(&out, &err),
                 out: String::from_utf8_lossy(&out).into_owned(),
@@ -132,7 +138,7 @@ impl Inside {
         logs.tail = Some(u32::try_from(LAST_LINES).unwrap_or(u32::MAX));
         let reading = async {
             let stream = self.provider.logs(&Cx::within(self.check), logs).await.ok()?;
-            Some(tail(Some(stream)).await)
+            Some(tail(Some(stream)).await.0)
         };
         let text = tokio::time::timeout(self.check, reading)
             .await
@@ -151,6 +157,14 @@ async fn within_time<T>(within: Duration, call: impl Future<Output = Result<T>>)
             format!("no answer within {within:?}"),
         )),
     }
+}
+
+/// A command that ended well, and did not get out all that it has said.
+pub(crate) fn broken_off(native: io::Error) -> Error {
+    let what = "the command exited 0, and its output broke off before that";
+    Error::new(ErrorKind::Unavailable, what)
+        .caused_by(native)
+        .at(Verb::Exec)
 }
 
 /// Gives a command its input. One that does not read it to the end has its reasons.
@@ -179,18 +193,23 @@ pub(crate) async fn kill(control: &mut dyn encamp_core::Control) {
     }
 }
 
-/// The end of a stream.
-async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+/// The end of what a stream says, and whether it ended by itself.
+async fn tail(stream: Option<impl AsyncRead + Unpin>) -> (Vec<u8>, io::Result<()>) {
     let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
+    let Some(mut stream) = stream else {
+        return (kept, Ok(()));
+    };
     let mut buffer = vec![0; 8192];
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..read]);
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => return (kept, Ok(())),
+            Ok(read) => kept.extend_from_slice(&buffer[..read]),
+            Err(error) => return (kept, Err(error)),
+        }
         if kept.len() > 2 * KEPT {
             kept.drain(..kept.len() - KEPT);
         }
     }
-    kept
 }
 
 fn join(out: &[u8], err: &[u8]) -> String {

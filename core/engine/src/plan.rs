@@ -114,6 +114,12 @@ impl Plan {
         self.steps.iter().filter(|step| step.action == action).count()
     }
 
+    /// The machines that go for new ones of the same name.
+    pub fn replaced(&self) -> impl Iterator<Item = &str> {
+        let replaced = self.steps.iter().filter(|step| step.action == Action::Replace);
+        replaced.map(|step| step.machine.as_str())
+    }
+
     /// How many machines go that somebody may miss: those whose set-up was cut off were never ready.
     pub fn loses(&self) -> usize {
         let goes = |step: &&Step| matches!(step.action, Action::Replace | Action::Destroy);

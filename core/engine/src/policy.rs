@@ -14,6 +14,8 @@ pub struct Policy {
     pub check: Duration,
     /// A create with everything that belongs to it, a pull or a build included.
     pub create: Duration,
+    /// For a place on what is limited and others have; nothing means not at all.
+    pub wait: Duration,
     /// Any other change: a start, a stop, a scope item.
     pub change: Duration,
     /// After a change's deadline, before its outcome is settled.
@@ -49,6 +51,7 @@ impl Default for Policy {
             grace: seconds(60),
             check: seconds(10),
             create: seconds(600),
+            wait: Duration::ZERO,
             change: seconds(60),
             settle: seconds(5),
             down: seconds(60),

@@ -1,7 +1,6 @@
 //! The configured providers, connected when they are needed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use encamp_core::{
@@ -130,6 +129,13 @@ impl Providers {
         Ok(Arc::clone(provider))
     }
 
+    /// The keys of environments, for machines that let those in.
+    pub(crate) fn logins(&self) -> Result<KeyFolder> {
+        let state = self.ambient.state();
+        let folder = state.ok_or_else(|| Error::new(ErrorKind::Internal, "no folder is known for keys"))?;
+        Ok(KeyFolder::new(folder.join("environments")))
+    }
+
     /// The same with the inside verbs over SSH, where that is how its machines are reached.
     fn with_inside(&self, provider: Arc<dyn Provider>) -> Result<Arc<dyn Provider>> {
         if provider.capabilities().access != AccessForm::Ssh {
@@ -145,8 +151,7 @@ impl Providers {
                 }
             }
         };
-        let keys = KeyFolder::new(self.ambient.state().unwrap_or(Path::new("")).join("logins"));
-        Ok(derive(provider, remote, Arc::new(keys)))
+        Ok(derive(provider, remote, Arc::new(self.logins()?)))
     }
 
     async fn make(&self, cx: &Cx, name: &InstanceName, instance: &Instance) -> Result<Arc<dyn Provider>> {

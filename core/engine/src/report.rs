@@ -182,7 +182,7 @@ impl Disposal {
         Err(error
             .of_environment(&self.environment)
             .with("left", left)
-            .next_step("encamp gc"))
+            .next_step("its keeper goes on with it; where there is none: encamp gc"))
     }
 
     pub(crate) fn redact(&mut self, redactor: &Redactor) {

@@ -122,12 +122,16 @@ impl Session {
         op
     }
 
-    /// Removes the secrets of what is gone. What cannot be removed now is removed by the next sweep.
+    /// Removes the secrets of what is gone, and the key of an environment. What cannot be removed now is removed by the
+    /// next sweep.
     fn forget(&self, gone: Option<Gone>) {
         let folder = &self.camp.secret_folder;
         let forgotten = match gone {
             None => return,
-            Some(Gone::Environment) => folder.forget(&self.row.id),
+            Some(Gone::Environment) => {
+                self.camp.forget_login(&self.row.id);
+                folder.forget(&self.row.id)
+            }
             Some(Gone::Machine(intent)) => folder.forget_machine(&self.row.id, &intent.object, intent.generation),
         };
         if let Err(error) = forgotten {

@@ -113,6 +113,11 @@ impl StateFolder {
         self.path.join("store.db")
     }
 
+    /// The folder of those who wait for places.
+    pub fn queue(&self) -> PathBuf {
+        self.path.join("queue")
+    }
+
     /// The folder of locks.
     pub fn locks(&self) -> PathBuf {
         self.path.join("locks")

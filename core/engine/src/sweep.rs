@@ -145,9 +145,10 @@ pub(crate) async fn list_all(
     for (instance, _) in camp.providers.instances().filter(|(name, _)| !used.contains(name)) {
         match camp.providers.connect(&camp.read_cx(), instance).await {
             Ok(provider) => {
-                let site = provider.site().clone();
-                if asked.insert(site.clone()) {
-                    list_one(camp, &site, instance, provider, &mut listed, unreached).await;
+                for site in provider.sites() {
+                    if asked.insert(site.clone()) {
+                        list_one(camp, &site, instance, Arc::clone(&provider), &mut listed, unreached).await;
+                    }
                 }
             }
             Err(error) if never_used == NeverUsed::Name => unreached.push(Unreached {
@@ -171,7 +172,7 @@ async fn list_one(
     unreached: &mut Vec<Unreached>,
 ) {
     let error = match provider
-        .list(&camp.read_cx(), List::new(camp.controller.prefix()))
+        .list(&camp.read_cx(), List::new(camp.controller.prefix()).at(site.clone()))
         .await
     {
         Ok(listing) => {

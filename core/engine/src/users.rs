@@ -11,12 +11,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use encamp_core::{EnvId, Error, ErrorKind, Result, Time};
 use serde::{Deserialize, Serialize};
 
-/// What a shared environment stays for.
+/// How often it is tried to get a lock that somebody may have for a moment, to see whether it is held.
+const GLANCES: u32 = 100;
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// What a shared environment stays for: as long as it was used a while ago at most, and others may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
-    /// How long it stays once nobody uses it.
+    /// How long it stays at most once nobody uses it.
     pub(crate) linger: Duration,
-    /// The process whose children use it: as long as that lives, others may come.
+    /// The process whose children use it: once that has ended nobody comes any more.
     pub(crate) leader: Option<Leader>,
 }
 
@@ -69,7 +73,6 @@ impl Use {
 
 /// Nobody uses the environment, and nobody can begin to, as long as this lives.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the lock is held by the open file")]
 pub(crate) struct Alone(File);
 
 impl Users {
@@ -91,17 +94,27 @@ impl Users {
     }
 
     /// Says what an environment stays for, and uses it.
-    pub(crate) fn found(&self, environment: &EnvId, terms: Terms, now: Time) -> Result<Use> {
+    pub(crate) async fn found(&self, environment: &EnvId, terms: Terms, now: Time) -> Result<Use> {
         let path = self.path(environment)?;
         let text = serde_json::to_vec(&terms)
             .map_err(|e| Error::new(ErrorKind::Internal, "the terms cannot be written").caused_by(e))?;
         fs::write(&path, text).map_err(|e| failed(&path, e))?;
-        self.join(environment, now)?
-            .ok_or_else(|| failed(&path, io::ErrorKind::ResourceBusy.into()))
+        let used = self.join(environment, now).await?;
+        used.ok_or_else(|| failed(&path, io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Uses an environment; `None` where somebody is about to end it.
-    pub(crate) fn join(&self, environment: &EnvId, now: Time) -> Result<Option<Use>> {
+    /// Uses an environment; `None` where somebody is about to end it, or nobody has said what it stays for.
+    pub(crate) async fn join(&self, environment: &EnvId, now: Time) -> Result<Option<Use>> {
+        for _ in 0..GLANCES {
+            if let Some(used) = self.try_join(environment, now)? {
+                return Ok(Some(used));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Ok(None)
+    }
+
+    fn try_join(&self, environment: &EnvId, now: Time) -> Result<Option<Use>> {
         let path = self.path(environment)?;
         let file = OpenOptions::new()
             .read(true)
@@ -121,6 +134,22 @@ impl Users {
     /// The right to end an environment that nobody uses and that has lingered for long enough; `None` where it is not
     /// so. Without its terms it is nobody's.
     pub(crate) fn alone(&self, environment: &EnvId, now: Time) -> Result<Option<Alone>> {
+        let Some((alone, terms)) = self.nobody_else(environment)? else {
+            return Ok(None);
+        };
+        let stays = terms.is_some_and(|terms| {
+            now.since(touched(&alone.0)) < terms.linger && terms.leader.is_none_or(Leader::is_alive)
+        });
+        Ok((!stays).then_some(alone))
+    }
+
+    /// Whether nobody uses it at this moment, whatever it stays for.
+    pub(crate) fn is_idle(&self, environment: &EnvId) -> Result<bool> {
+        Ok(self.nobody_else(environment)?.is_some())
+    }
+
+    /// The file alone, and what it says.
+    fn nobody_else(&self, environment: &EnvId) -> Result<Option<(Alone, Option<Terms>)>> {
         let path = self.path(environment)?;
         let file = OpenOptions::new()
             .create(true)
@@ -134,15 +163,8 @@ impl Users {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
         }
-        let terms = fs::read(&path)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Terms>(&text).ok());
-        // Once the run has ended nobody comes any more.
-        let stays = terms.is_some_and(|terms| match terms.leader {
-            Some(leader) => leader.is_alive(),
-            None => now.since(touched(&file)) < terms.linger,
-        });
-        Ok((!stays).then_some(Alone(file)))
+        let terms = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Ok(Some((Alone(file), terms)))
     }
 
     /// Removes what is left of an environment that is gone.
@@ -179,27 +201,50 @@ fn failed(path: &std::path::Path, error: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_stays_while_it_is_used_and_a_while_after() {
+    #[tokio::test]
+    async fn it_stays_while_it_is_used_and_a_while_after() {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::new(folder.path().to_owned());
         let id = EnvId::new("0123456789").unwrap();
         let at = Time::from_unix_millis;
-        let linger = Duration::from_secs(10);
-        let first = users.found(&id, Terms { linger, leader: None }, at(0)).unwrap();
-        let second = users.join(&id, at(1_000)).unwrap().unwrap();
+        let terms = Terms {
+            linger: Duration::from_secs(10),
+            leader: None,
+        };
+        let first = users.found(&id, terms, at(0)).await.unwrap();
+        let second = users.join(&id, at(1_000)).await.unwrap().unwrap();
         first.end(at(2_000));
-        assert!(users.alone(&id, at(60_000)).unwrap().is_none());
+        assert!(users.alone(&id, at(60_000)).unwrap().is_none() && !users.is_idle(&id).unwrap());
         second.end(at(20_000));
+        assert!(users.is_idle(&id).unwrap());
         assert!(users.alone(&id, at(29_999)).unwrap().is_none());
         let alone = users.alone(&id, at(30_000)).unwrap().unwrap();
-        assert!(users.join(&id, at(30_000)).unwrap().is_none());
+        assert!(users.try_join(&id, at(30_000)).unwrap().is_none());
         drop(alone);
-        assert!(users.join(&id, at(30_001)).unwrap().is_some());
+        assert!(users.join(&id, at(30_001)).await.unwrap().is_some());
     }
 
-    #[test]
-    fn it_stays_as_long_as_its_leader() {
+    /// Somebody may look at it in the very moment in which it is founded.
+    #[tokio::test]
+    async fn a_glance_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = Users::new(folder.path().to_owned());
+        let id = EnvId::new("0123456789").unwrap();
+        let at = Time::from_unix_millis(0);
+        let glance = users.alone(&id, at).unwrap().unwrap();
+        let terms = Terms {
+            linger: Duration::ZERO,
+            leader: None,
+        };
+        let (used, ()) = tokio::join!(users.found(&id, terms, at), async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            drop(glance);
+        });
+        assert!(used.is_ok());
+    }
+
+    #[tokio::test]
+    async fn it_stays_no_longer_than_its_leader() {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::new(folder.path().to_owned());
         let id = EnvId::new("0123456789").unwrap();
@@ -207,14 +252,16 @@ mod tests {
         let leader = Leader::of(child.id());
         assert!(leader.is_some());
         let terms = Terms {
-            linger: Duration::ZERO,
+            linger: Duration::from_secs(10),
             leader,
         };
-        drop(users.found(&id, terms, Time::from_unix_millis(0)).unwrap());
-        let alone = || users.alone(&id, Time::from_unix_millis(1_000)).unwrap();
-        assert!(alone().is_none());
+        drop(users.found(&id, terms, Time::from_unix_millis(0)).await.unwrap());
+        let alone = |millis| users.alone(&id, Time::from_unix_millis(millis)).unwrap();
+        assert!(alone(9_999).is_none());
+        // Its leader may be a shell that stays for days.
+        assert!(alone(10_000).is_some());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(alone().is_some());
+        assert!(alone(1).is_some());
     }
 }

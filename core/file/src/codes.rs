@@ -157,8 +157,8 @@ codes! {
     KIND_PROBLEM = "E0140", "the kind refuses its table",
         "The table has the right form, but the kind of infrastructure refuses what it says.";
     ONE_CONDITION = "E0141", "a probe needs exactly one condition",
-        "Each element of `ready` has one of `tcp`, `http`, `log`, `run`, `file`, `exited` and `healthcheck`. All elements must hold, so several \
-         conditions are several elements.";
+        "Each element of `ready` has one of `tcp`, `http`, `log`, `run`, `file`, `exited`, `healthcheck`, `ssh` and \
+         `cloud_init`. All elements must hold, so several conditions are several elements.";
     ONE_ACTION = "E0142", "a step or task does exactly one thing",
         "A step of `setup` has one of `run`, `script`, `copy`, `template`, `fetch` and `sync`; a task has one of `run`, \
          `script`, `copy`, `template`, `fetch` and `do`. Several things are several steps, in the order of the list: \
@@ -178,8 +178,7 @@ codes! {
          `TOKEN_FILE` names that. For `env` alone, `--allow-visible` overrides.";
     LATER = "E0146", "this comes with a later version",
         "The language has a place for it, but this version cannot do it yet. The message says what does the same until \
-         then, where something does: `setup = [{ run = \"ansible-playbook site.yml\" }]` for `ansible`, \
-         `ready = [{ run = \"systemctl is-system-running\" }]` for `cloud_init`.";
+         then, where something does: `setup = [{ run = \"ansible-playbook site.yml\" }]` for `ansible`.";
     ONE_SOURCE = "E0147", "a secret comes from exactly one place",
         "A secret never stands in the environment file. `[secrets]` says where it comes from, with one of \
          `variable` (of encamp's own environment), `file` and `command`: `token = { variable = \"TOKEN\" }`.";

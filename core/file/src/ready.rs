@@ -15,9 +15,17 @@ use crate::typed;
 use crate::world::Target;
 
 /// What can be waited for.
-pub(crate) const CONDITIONS: [&str; 7] = ["tcp", "http", "run", "log", "file", "exited", "healthcheck"];
-/// What later versions wait for.
-const LATER: [&str; 2] = ["ssh", "cloud_init"];
+pub(crate) const CONDITIONS: [&str; 9] = [
+    "tcp",
+    "http",
+    "run",
+    "log",
+    "file",
+    "exited",
+    "healthcheck",
+    "ssh",
+    "cloud_init",
+];
 /// What belongs to `http` alone.
 const OF_HTTP: [&str; 3] = ["path", "status", "json"];
 /// The keys of every probe.
@@ -81,12 +89,6 @@ fn is_of_group(item: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) 
 
 fn probe(node: &Node, machine: Target, scope: Scope<'_>, cx: &mut Cx<'_>) -> Option<Probe> {
     let table = cx.table(node, "{ tcp = \"pg\" }")?;
-    if let Some(entry) = table.entries.iter().find(|entry| LATER.contains(&entry.key.as_str())) {
-        let message = format!("`{}` comes with machines that have SSH", entry.key);
-        let help = "until then: `run`, which is asked in the machine".to_owned();
-        cx.add(Diagnostic::error(codes::LATER, entry.key_span, message).help(help));
-        return None;
-    }
     let known: Vec<&str> = CONDITIONS.into_iter().chain(OF_HTTP).chain(COMMON).collect();
     cx.only_keys(table, &known, "a probe");
     let given: Vec<_> = table
@@ -180,20 +182,25 @@ fn condition(
         "file" => Some(Condition::File {
             path: file(node, scope, cx)?,
         }),
-        "healthcheck" => {
-            if !cx.boolean(node, scope)? {
-                let message = "without its health check a machine has nothing to wait for here";
-                let help = "`healthcheck = true`, or drop the probe".to_owned();
-                cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
-                return None;
-            }
-            Some(Condition::Healthcheck)
-        }
+        "healthcheck" => is(key, node, scope, cx).then_some(Condition::Healthcheck),
+        "ssh" => is(key, node, scope, cx).then_some(Condition::Ssh),
+        "cloud_init" => is(key, node, scope, cx).then_some(Condition::CloudInit),
         _ => {
             cx.whole(node, scope, 0..=0)?;
             Some(Condition::Exited)
         }
     }
+}
+
+/// `KEY = true`, which alone means anything.
+fn is(key: &str, node: &Node, scope: Scope<'_>, cx: &mut Cx<'_>) -> bool {
+    let is = cx.boolean(node, scope);
+    if is == Some(false) {
+        let message = "there is nothing to wait for here";
+        let help = format!("`{key} = true`, or drop the probe");
+        cx.add(Diagnostic::error(codes::OUT_OF_RANGE, node.span, message).help(help));
+    }
+    is == Some(true)
 }
 
 /// Keys that the answer must have, with their values: known now.

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use encamp_core::{
     Accept, Access, AccessForm, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial,
     Duplex, EnvId, Error, ErrorKind, Exec, ExitDetail, Finding, Identity, Image, List, Listen, Listing, Logs, Observed,
-    OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Resolve, Result, Retry, Site, Snapshot,
-    SshAccess, Stop, Target, Ticket, Verb, label,
+    OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Reserve, Resolve, Result, Retry, Site,
+    Snapshot, SshAccess, Stop, Target, Ticket, Verb, label,
 };
 
 use crate::{EnvironmentKeys, Remote};
@@ -27,22 +27,27 @@ const SUPPLIED: [Verb; 5] = [Verb::Exec, Verb::CopyIn, Verb::CopyOut, Verb::Dial
 ///
 /// It belongs below the layers that are always on ([`encamp_core::layers::stack`]), so that these see its capabilities.
 pub fn derive(inner: Arc<dyn Provider>, remote: Arc<Remote>, keys: Arc<dyn EnvironmentKeys>) -> Arc<dyn Provider> {
-    let mut capabilities = inner.capabilities().clone();
-    if capabilities.access != AccessForm::Ssh {
+    if inner.capabilities().access != AccessForm::Ssh {
         return inner;
     }
-    capabilities.verbs.extend(SUPPLIED);
-    capabilities.signals = true;
-    capabilities.tty = true;
-    // A shell tells a signal as 128 and its number.
-    capabilities.exits = ExitDetail::Code;
     Arc::new(Derived {
+        capabilities: derived_capabilities(inner.capabilities().clone()),
         inner,
-        capabilities,
         remote,
         keys,
         seen: Mutex::default(),
     })
+}
+
+/// What a provider can do whose machines are reached by SSH, once the inside verbs stand in front of it.
+pub fn derived_capabilities(mut of: Capabilities) -> Capabilities {
+    of.verbs.extend(SUPPLIED);
+    of.signals = true;
+    of.tty = true;
+    // A shell tells a signal as 128 and its number.
+    of.exits = ExitDetail::Code;
+    of.access = AccessForm::Native;
+    of
 }
 
 #[derive(Debug)]
@@ -73,7 +78,7 @@ enum Way {
 impl Derived {
     /// The way into a machine: as it was seen a moment ago, or as it is now where `afresh`.
     async fn way(&self, cx: &Cx, target: &Target, afresh: bool) -> Result<Way> {
-        let name = (target.site.clone(), target.stamp.key.as_str().to_owned());
+        let name = named(target);
         if !afresh {
             let seen = self
                 .seen
@@ -86,19 +91,23 @@ impl Derived {
             }
         }
         let observed = self.inner.inspect(cx, target.clone()).await?;
-        let way = match observed.access {
+        self.learn(target, &observed)?
+            .ok_or_else(|| no_way(target, &observed.phase))
+    }
+
+    /// The way into a machine that was just seen, if there is one. It is remembered.
+    fn learn(&self, target: &Target, observed: &Observed) -> Result<Option<Way>> {
+        let way = match &observed.access {
             Access::Native => Way::Native,
-            Access::Ssh(access) => {
-                let key = self.key(target, &access)?;
-                Way::Ssh(access, key)
-            }
-            _ => return Err(no_way(target, &observed.phase)),
+            Access::Ssh(access) => Way::Ssh(access.clone(), self.key(target, access)?),
+            _ => return Ok(None),
         };
+        let name = named(target);
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MACHINES_MAX {
             all.retain(|_, seen| !seen.until.remaining().is_zero());
         }
-        if all.len() < MACHINES_MAX {
+        if all.len() < MACHINES_MAX || all.contains_key(&name) {
             all.insert(
                 name,
                 Seen {
@@ -107,7 +116,7 @@ impl Derived {
                 },
             );
         }
-        Ok(way)
+        Ok(Some(way))
     }
 
     /// The environment's own key, where the machine or a host before it wants that.
@@ -142,9 +151,14 @@ impl Derived {
 
     /// Forgets how machines are reached: they are about to change.
     fn forget(&self, target: &Target) {
-        let name = (target.site.clone(), target.stamp.key.as_str().to_owned());
+        let name = named(target);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
     }
+}
+
+/// By what a machine is remembered.
+fn named(target: &Target) -> (Site, String) {
+    (target.site.clone(), target.stamp.key.as_str().to_owned())
 }
 
 fn no_way(target: &Target, phase: &Phase) -> Error {
@@ -168,6 +182,10 @@ impl Provider for Derived {
         self.inner.site()
     }
 
+    fn sites(&self) -> Vec<Site> {
+        self.inner.sites()
+    }
+
     async fn check(&self, cx: &Cx, a: Check) -> Result<Vec<Finding>> {
         self.inner.check(cx, a).await
     }
@@ -177,7 +195,12 @@ impl Provider for Derived {
     }
 
     async fn inspect(&self, cx: &Cx, a: Target) -> Result<Observed> {
-        self.inner.inspect(cx, a).await
+        let observed = self.inner.inspect(cx, a.clone()).await?;
+        // Whoever waits for a machine looks at it, and goes in then.
+        if observed.phase == Phase::Running {
+            let _ = self.learn(&a, &observed);
+        }
+        Ok(observed)
     }
 
     async fn list(&self, cx: &Cx, a: List) -> Result<Listing> {
@@ -190,6 +213,10 @@ impl Provider for Derived {
 
     async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
         self.inner.prune(cx, a).await
+    }
+
+    async fn reserve(&self, cx: &Cx, a: Reserve) -> Result<()> {
+        self.inner.reserve(cx, a).await
     }
 
     async fn open_scope(&self, cx: &Cx, t: &Ticket, a: OpenScope) -> Result<Opened> {

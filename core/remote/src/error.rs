@@ -143,6 +143,20 @@ pub(crate) fn no_sessions(access: &SshAccess) -> Error {
     .next_step("raise `MaxSessions` in the host's sshd_config")
 }
 
+/// All sessions that the host's connections take are in use.
+pub(crate) fn busy(access: &SshAccess, sessions_max: usize) -> Error {
+    let at = place(access);
+    Error::new(
+        ErrorKind::Quota,
+        format!("all sessions that {at} takes were in use until the deadline"),
+    )
+    .retry(Retry::Safe)
+    .with("host", at)
+    .next_step(format!(
+        "end commands that run there, or raise `MaxSessions` in the host's sshd_config where that is below {sessions_max}"
+    ))
+}
+
 /// What the script on the host refused to go on for.
 pub(crate) fn refused(access: &SshAccess, word: &str) -> Error {
     let at = place(access);
@@ -171,6 +185,14 @@ pub(crate) fn refused(access: &SshAccess, word: &str) -> Error {
         _ => Error::new(ErrorKind::Internal, format!("{at} does not go on: {word}")),
     };
     error.with("host", at)
+}
+
+/// The guard in front of commands says why it lets none through now.
+pub(crate) fn held_off(access: &SshAccess, why: &str) -> Error {
+    let at = place(access);
+    Error::new(ErrorKind::Conflict, format!("{at}: {why}"))
+        .retry(Retry::Never)
+        .with("host", at)
 }
 
 /// The login shell did not get as far as the first line of our script.

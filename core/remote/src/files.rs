@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use encamp_core::{BoxRead, CopyIn, CopyOut, Cx, Error, ErrorKind, Result, Retry};
+use encamp_core::{BoxRead, BoxWrite, CopyIn, CopyOut, Cx, Error, ErrorKind, Result, Retry};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
@@ -12,30 +12,35 @@ use tokio::sync::oneshot;
 use crate::error;
 use crate::host::{Host, Lease, Said, Session, Silence};
 use crate::marks::{Marks, Piece};
+use crate::pool::Pool;
 use crate::quote::quote;
 use crate::run::{RunId, Script, Word};
 use crate::transport::{Channel, End};
+use crate::within::within;
 
 /// Sessions that are tried where a connection is full or breaks before anything was sent.
 const TRIED_MAX: u32 = 4;
 
+/// How the host's tar says that there is no room: what the system says, and what they say who could write a part.
+const FULL: [&str; 4] = ["No space left", "quota exceeded", "Wrote only", "short write"];
+
 /// A script that has begun: it has said its first word.
-struct Begun {
-    channel: Channel,
-    lease: Lease,
-    listener: Listener,
+pub(crate) struct Begun {
+    pub(crate) channel: Channel,
+    pub(crate) lease: Lease,
+    pub(crate) listener: Listener,
 }
 
 /// What a script says, and what its commands complain of.
-struct Listener {
+pub(crate) struct Listener {
     marks: Marks,
-    said: Said,
+    pub(crate) said: Said,
     words: Vec<Word>,
 }
 
 impl Listener {
     /// Listens on until the end of the session, or until there is a word where `once`.
-    async fn listen(&mut self, stderr: &mut BoxRead, once: bool) {
+    pub(crate) async fn listen(&mut self, stderr: &mut BoxRead, once: bool) {
         let mut buffer = [0; 4096];
         while let Ok(length) = stderr.read(&mut buffer).await
             && length > 0
@@ -43,7 +48,13 @@ impl Listener {
             for piece in self.marks.take(&buffer[..length]) {
                 match piece {
                     Piece::Bytes(bytes) => self.said.take(&bytes),
-                    Piece::Word(word) => self.words.push(Word::parse(&word)),
+                    Piece::Word(word) => {
+                        // What came before the first is the login shell's; what comes behind it may have come with it.
+                        if self.words.is_empty() {
+                            self.said = Said::default();
+                        }
+                        self.words.push(Word::parse(&word));
+                    }
                 }
             }
             if once && !self.words.is_empty() {
@@ -52,7 +63,7 @@ impl Listener {
         }
     }
 
-    fn exit(&self) -> Option<i32> {
+    pub(crate) fn exit(&self) -> Option<i32> {
         self.words.iter().find_map(|word| match word {
             Word::Exit(code) => Some(*code),
             _ => None,
@@ -67,12 +78,16 @@ impl Listener {
     }
 }
 
-async fn begin(host: &Host, cx: &Cx, body: &str) -> Result<Begun> {
+pub(crate) async fn begin(host: &Host, cx: &Cx, pool: &Pool, body: &str) -> Result<Begun> {
+    within(cx, begin_patiently(host, cx, pool, body), || host.silent()).await
+}
+
+async fn begin_patiently(host: &Host, cx: &Cx, pool: &Pool, body: &str) -> Result<Begun> {
     for _ in 0..TRIED_MAX {
         let id = RunId::fresh()?;
         let script = Script::plain(&id, body);
         let line = script.line(&host.access().prefix);
-        let Session { mut channel, lease } = host.session(cx, &host.bulk, &line, false).await?;
+        let Session { mut channel, lease } = host.session(cx, pool, &line, false).await?;
         // A session that ends early is told by what it says.
         let _ = channel.stdin.write_all(script.text.as_bytes()).await;
         let _ = channel.stdin.flush().await;
@@ -86,8 +101,6 @@ async fn begin(host: &Host, cx: &Cx, body: &str) -> Result<Begun> {
             return Err(error::refused(host.access(), why));
         }
         if !listener.words.is_empty() {
-            // What came before is the login shell's.
-            listener.said = Said::default();
             return Ok(Begun {
                 channel,
                 lease,
@@ -95,7 +108,7 @@ async fn begin(host: &Host, cx: &Cx, body: &str) -> Result<Begun> {
             });
         }
         match host
-            .without_a_word(lease, &host.bulk, channel.end.await, &listener.said)
+            .without_a_word(lease, pool, channel.end.await, &listener.said)
             .await
         {
             Silence::Failed(error) => return Err(error),
@@ -106,17 +119,28 @@ async fn begin(host: &Host, cx: &Cx, body: &str) -> Result<Begun> {
 }
 
 /// Unpacks a stream into a folder.
-pub(crate) async fn copy_in(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) -> Result<()> {
+pub(crate) async fn copy_in(host: &Host, cx: &Cx, a: &CopyIn, tar: BoxRead) -> Result<()> {
+    let late = || {
+        let at = error::place(host.access());
+        let why = format!("{at} has not unpacked all into {} before the deadline", a.folder);
+        Error::new(ErrorKind::Unavailable, why)
+            .retry(Retry::Unknown)
+            .with("host", at)
+    };
+    within(cx, Box::pin(copy_in_patiently(host, cx, a, tar)), late).await
+}
+
+async fn copy_in_patiently(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) -> Result<()> {
     let folder = checked(&a.folder)?;
     let body = format!(
-        "main() {{\numask \"$mask\"\nmkdir -p {folder} 2>&4 || refuse {refusal}\nsay ready\ntar -xf - -C {folder} 2>&4\nsay \"x$?\"\n}}\n",
+        "main() {{\numask \"$mask\"\nmkdir -p {folder} 2>&4 || refuse {refusal}\nsay ready\nLC_ALL=C tar -xf - -C {folder} 2>&4\nsay \"x$?\"\n}}\n",
         refusal = quote(&format!("folder {}", a.folder)),
     );
     let Begun {
         channel,
         lease,
         mut listener,
-    } = begin(host, cx, &body).await?;
+    } = begin(host, cx, &host.pools.bulk, &body).await?;
     let Channel {
         mut stdin,
         mut stdout,
@@ -125,7 +149,7 @@ pub(crate) async fn copy_in(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) 
     } = channel;
     let mut nowhere = tokio::io::sink();
     let sent = async {
-        let sent = tokio::io::copy(&mut tar, &mut stdin).await;
+        let sent = pass(&mut tar, &mut stdin).await;
         // The end of the stream, or of what there is of it: tar tells whether it is whole.
         let _ = stdin.shutdown().await;
         sent
@@ -137,12 +161,25 @@ pub(crate) async fn copy_in(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) 
     );
     drop(lease);
     let at = error::place(host.access());
+    let unsent = match sent {
+        Sent::All => None,
+        Sent::Unwritten(native) => Some(native),
+        // What there was of it may look like an archive.
+        Sent::Unread(native) => {
+            let message = format!("what was to be unpacked into {} could not be read to its end", a.folder);
+            return Err(Error::new(ErrorKind::Unavailable, message)
+                .retry(Retry::Unknown)
+                .with("host", at)
+                .caused_by(native));
+        }
+    };
     match listener.exit() {
         // tar stops reading at the end that the archive itself says, whatever padding follows.
         Some(0) => Ok(()),
         Some(code) => {
             let said = listener.said.text();
-            let kind = if said.contains("No space left") {
+            let is_full = FULL.iter().any(|words| said.contains(words));
+            let kind = if is_full {
                 ErrorKind::Quota
             } else {
                 ErrorKind::Unavailable
@@ -155,12 +192,44 @@ pub(crate) async fn copy_in(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) 
             } else {
                 error.with("said", said)
             };
-            Err(match sent {
-                Err(native) if native.kind() != std::io::ErrorKind::BrokenPipe => error.caused_by(native),
+            let error = if is_full {
+                error.next_step(format!("make room below {} on the host", a.folder))
+            } else {
+                error
+            };
+            Err(match unsent {
+                Some(native) if native.kind() != std::io::ErrorKind::BrokenPipe => error.caused_by(native),
                 _ => error,
             })
         }
         None => Err(cut(&at, &a.folder, end.await)),
+    }
+}
+
+/// What became of a stream on its way to the host.
+enum Sent {
+    All,
+    /// Its source broke.
+    Unread(std::io::Error),
+    /// The host takes no more of it.
+    Unwritten(std::io::Error),
+}
+
+async fn pass(from: &mut BoxRead, to: &mut BoxWrite) -> Sent {
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let length = match from.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(native) => return Sent::Unread(native),
+        };
+        if let Err(native) = to.write_all(&buffer[..length]).await {
+            return Sent::Unwritten(native);
+        }
+    }
+    match to.flush().await {
+        Ok(()) => Sent::All,
+        Err(native) => Sent::Unwritten(native),
     }
 }
 
@@ -175,7 +244,7 @@ pub(crate) async fn copy_out(host: &Arc<Host>, cx: &Cx, a: &CopyOut) -> Result<B
     };
     let path = if path.is_empty() { "/" } else { path };
     let body = format!(
-        "main() {{\n[ -e {path} ] || [ -L {path} ] || refuse {refusal}\nsay ready\ntar -cf - -C {parent} -- {name} 2>&4\nsay \"x$?\"\n}}\n",
+        "main() {{\n[ -e {path} ] || [ -L {path} ] || refuse {refusal}\nsay ready\nLC_ALL=C tar -cf - -C {parent} -- {name} 2>&4\nsay \"x$?\"\n}}\n",
         refusal = quote(&format!("path {path}")),
         path = quote(path),
         parent = quote(parent),
@@ -185,7 +254,7 @@ pub(crate) async fn copy_out(host: &Arc<Host>, cx: &Cx, a: &CopyOut) -> Result<B
         channel,
         lease,
         mut listener,
-    } = begin(host, cx, &body).await?;
+    } = begin(host, cx, &host.pools.bulk, &body).await?;
     let Channel {
         stdin,
         stdout,
@@ -194,10 +263,13 @@ pub(crate) async fn copy_out(host: &Arc<Host>, cx: &Cx, a: &CopyOut) -> Result<B
     } = channel;
     let at = error::place(host.access());
     let path = a.path.clone();
-    let (tell, told) = oneshot::channel();
+    let (mut tell, told) = oneshot::channel();
     tokio::spawn(async move {
-        // It says how it ended, while what it packs is read by others.
-        listener.listen(&mut stderr, false).await;
+        // It says how it ended, while what it packs is read by others. Where nobody reads any more its session ends.
+        tokio::select! {
+            () = listener.listen(&mut stderr, false) => {}
+            () = tell.closed() => return,
+        }
         let result = match listener.exit() {
             Some(0) => Ok(()),
             // A file that somebody writes to is packed as far as it was there.
@@ -250,7 +322,7 @@ fn cut(at: &str, path: &str, end: End) -> Error {
 /// What a tar says; its end is one only where tar ended well.
 struct Packed {
     stdout: BoxRead,
-    _stdin: encamp_core::BoxWrite,
+    _stdin: BoxWrite,
     ending: Option<BoxFuture<'static, std::io::Result<()>>>,
 }
 

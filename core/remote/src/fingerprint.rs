@@ -42,7 +42,7 @@ impl HostKey {
         })
     }
 
-    /// All of an access; there must be one at least.
+    /// All of an access. Where there is none, no key is accepted.
     pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Self>> {
         texts.iter().map(|text| Self::parse(text)).collect()
     }

@@ -13,6 +13,7 @@ use crate::marks::{Marks, Piece};
 use crate::pool::Pool;
 use crate::run::{RunId, Script, Word};
 use crate::transport::{Channel, Connection, End, Refused, Route, Transport};
+use crate::within::within;
 
 /// The pause after a failed login, and the longest; each is drawn anew between half of it and all.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
@@ -24,6 +25,9 @@ const LOGINS_VIA_MAX: usize = 6;
 const SAID_BYTES_MAX: usize = 4096;
 /// How often a session is asked for where connections break or are full.
 const SESSIONS_TRIED_MAX: u32 = 12;
+/// With which a guard in front of commands ends that lets one not through, and what its line with the reason begins with.
+const GUARD_STATUS: i32 = 254;
+const GUARD_SAYS: &str = "encamp-guard: ";
 /// For how long it is tried to remove what a run has left.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -32,7 +36,7 @@ const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Dialer {
     route: Route,
     transport: Arc<dyn Transport>,
-    via: Option<Arc<Host>>,
+    via: Option<Arc<Pools>>,
     /// Logins of this program at a time: each costs a key exchange.
     logins: Arc<Semaphore>,
 }
@@ -42,25 +46,28 @@ impl Dialer {
         &self.route.access
     }
 
-    /// Connects, more than once where that may help.
-    pub(crate) async fn connect(&self, cx: &Cx) -> Result<Arc<dyn Connection>> {
+    /// Connects, more than once where that may help; `failed` is told why it is tried again.
+    pub(crate) async fn connect(&self, cx: &Cx, failed: impl Fn(Error)) -> Result<Arc<dyn Connection>> {
         let mut pause = PAUSE.0;
         let mut turn = 1;
         loop {
-            let failure = match self.connect_once(cx).await? {
+            let late = || {
+                Failure::Route {
+                    why: "no login in time".to_owned(),
+                }
+                .translate(self.access(), &[])
+            };
+            let failure = match within(cx, self.connect_once(cx), late).await? {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => failure,
             };
             let again = matches!(failure, Failure::HungUp { .. }) && turn < LOGINS_MAX && cx.remaining() > pause;
+            let expected = self.route.host_keys.iter().map(|key| key.fingerprint().to_owned());
+            let error = failure.translate(self.access(), &expected.collect::<Vec<_>>());
             if !again {
-                let expected: Vec<_> = self
-                    .route
-                    .host_keys
-                    .iter()
-                    .map(|key| key.fingerprint().to_owned())
-                    .collect();
-                return Err(failure.translate(self.access(), &expected));
+                return Err(error);
             }
+            failed(error);
             wait(cx, pause).await?;
             pause = (pause * 2).min(PAUSE.1);
             turn += 1;
@@ -73,18 +80,13 @@ impl Dialer {
             Some(host) => Some((Box::pin(host.jump.lease(cx)).await?, Arc::clone(&host.logins_via))),
             None => None,
         };
-        let through = match &via {
+        let _through = match &via {
             Some((_, turns)) => Some(turns.acquire().await.map_err(unbounded)?),
             None => None,
         };
-        let turn = self.logins.acquire().await.map_err(unbounded)?;
+        let _turn = self.logins.acquire().await.map_err(unbounded)?;
         let lease = via.as_ref().map(|(lease, _)| Arc::clone(&lease.connection));
-        let connected = tokio::select! {
-            connected = self.transport.connect(cx, &self.route, lease) => connected,
-            () = cx.cancelled() => return Err(Error::new(ErrorKind::Cancelled, "cancelled while logging in")),
-        };
-        drop((turn, through));
-        Ok(connected)
+        Ok(self.transport.connect(cx, &self.route, lease).await)
     }
 }
 
@@ -98,16 +100,20 @@ pub(crate) async fn wait(cx: &Cx, pause: Duration) -> Result<()> {
     // Without randomness all wait as long; that is no reason to fail.
     let _ = getrandom::fill(&mut byte);
     let pause = pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0);
-    tokio::select! {
-        () = tokio::time::sleep(pause) => Ok(()),
-        () = cx.cancelled() => Err(Error::new(ErrorKind::Cancelled, "cancelled while waiting for a host")),
-    }
+    within(
+        cx,
+        async {
+            tokio::time::sleep(pause).await;
+            Ok(())
+        },
+        || Error::new(ErrorKind::Unavailable, "the deadline came before the next try").retry(Retry::Safe),
+    )
+    .await
 }
 
-/// A host, and the connections to it.
+/// The connections to a host, whoever goes there as the same user.
 #[derive(Debug)]
-pub(crate) struct Host {
-    dialer: Arc<Dialer>,
+pub(crate) struct Pools {
     /// Commands.
     pub(crate) work: Pool,
     /// Commands whose readers stand still, and terminals.
@@ -124,7 +130,7 @@ pub(crate) struct Host {
     swept: AtomicBool,
 }
 
-impl Host {
+impl Pools {
     pub(crate) fn new(
         route: Route,
         transport: Arc<dyn Transport>,
@@ -155,17 +161,35 @@ impl Host {
             jump: shared(),
             logins_via: Arc::new(Semaphore::new(LOGINS_VIA_MAX)),
             swept: AtomicBool::new(false),
-            dialer,
         }
     }
 
-    pub(crate) fn access(&self) -> &SshAccess {
-        self.dialer.access()
+    /// For commands; and for those whose readers stand still.
+    pub(crate) fn of_commands(&self, patiently: bool) -> &Pool {
+        if patiently { &self.patient } else { &self.work }
     }
 
     /// True once: what former runs have left is swept then.
     pub(crate) fn sweeps(&self) -> bool {
         !self.swept.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// A host as one access means it: with what stands before each command. Others that mean the same host otherwise have
+/// the same connections.
+#[derive(Debug)]
+pub(crate) struct Host {
+    access: SshAccess,
+    pub(crate) pools: Arc<Pools>,
+}
+
+impl Host {
+    pub(crate) fn new(access: SshAccess, pools: Arc<Pools>) -> Self {
+        Self { access, pools }
+    }
+
+    pub(crate) fn access(&self) -> &SshAccess {
+        &self.access
     }
 
     /// Opens a session that runs a script, on whichever connection has room for it.
@@ -175,10 +199,11 @@ impl Host {
         let mut words = String::new();
         for _ in 0..SESSIONS_TRIED_MAX {
             let lease = pool.lease(cx).await?;
-            match lease.connection.open(line, terminal, pool.is_of_singles()).await {
+            let opened = lease.connection.open(line, terminal, pool.is_of_singles());
+            match within(cx, async { Ok(opened.await) }, || self.silent()).await? {
                 Ok(channel) => return Ok(Session { channel, lease }),
                 Err(Refused::Sessions) => {
-                    if pool.is_full(lease).await {
+                    if pool.is_full(lease) {
                         return Err(error::no_sessions(self.access()));
                     }
                 }
@@ -195,19 +220,19 @@ impl Host {
 
     /// Runs a short script and gives its words.
     pub(crate) async fn ask(&self, cx: &Cx, script: &Script) -> Result<Vec<Word>> {
-        let asked = tokio::time::timeout(cx.remaining(), self.ask_patiently(cx, script)).await;
-        asked.unwrap_or_else(|_| {
-            Err(Failure::Route {
-                why: "no answer before the deadline".to_owned(),
-            }
-            .translate(self.access(), &[]))
-        })
+        within(cx, self.ask_patiently(cx, script), || self.silent()).await
+    }
+
+    /// Nothing came back from it before the caller's deadline.
+    pub(crate) fn silent(&self) -> Error {
+        let why = "no answer before the deadline".to_owned();
+        Failure::Route { why }.translate(self.access(), &[])
     }
 
     async fn ask_patiently(&self, cx: &Cx, script: &Script) -> Result<Vec<Word>> {
         for _ in 0..SESSIONS_TRIED_MAX {
             let line = script.line(&self.access().prefix);
-            let Session { channel, lease } = self.session(cx, &self.control, &line, false).await?;
+            let Session { channel, lease } = self.session(cx, &self.pools.control, &line, false).await?;
             let Channel {
                 mut stdin,
                 mut stdout,
@@ -236,7 +261,7 @@ impl Host {
             if !words.is_empty() {
                 return Ok(words);
             }
-            match self.without_a_word(lease, &self.control, end.await, &said).await {
+            match self.without_a_word(lease, &self.pools.control, end.await, &said).await {
                 Silence::Full => {}
                 Silence::Failed(error) => return Err(error),
                 Silence::Broken(_) => wait(cx, PAUSE.0).await?,
@@ -262,10 +287,14 @@ impl Host {
     /// What it means that a session ended before its script said a word.
     pub(crate) async fn without_a_word(&self, lease: Lease, pool: &Pool, end: End, said: &Said) -> Silence {
         if end.refused {
-            if pool.is_full(lease).await {
+            if pool.is_full(lease) {
                 return Silence::Failed(error::no_sessions(self.access()));
             }
             return Silence::Full;
+        }
+        let guarded = !self.access().prefix.is_empty() && end.status == Some(GUARD_STATUS);
+        if let Some(why) = said.of_guard().filter(|_| guarded) {
+            return Silence::Failed(error::held_off(self.access(), &why));
         }
         if has_broken(&lease).await {
             return Silence::Broken(end.words);
@@ -314,11 +343,18 @@ impl Said {
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// Why a guard let nothing through.
+    fn of_guard(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let told = text.lines().find_map(|line| line.strip_prefix(GUARD_SAYS));
+        told.map(|why| why.trim().to_owned())
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let figures =
-            |line: &&str| !(line.contains("records in") || line.contains("records out") || line.contains("bytes"));
+            |line: &&str| !(line.contains("records in") || line.contains("records out") || line.contains("copied,"));
         let lines: Vec<_> = text.lines().filter(figures).collect();
         lines.join("; ")
     }

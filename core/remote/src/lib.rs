@@ -14,13 +14,16 @@ mod fingerprint;
 mod host;
 mod keys;
 mod lines;
+mod login;
 mod marks;
 mod pool;
+mod question;
 mod quote;
 mod remote;
 mod run;
 mod transport;
+mod within;
 
-pub use derived::derive;
+pub use derived::{derive, derived_capabilities};
 pub use keys::{EnvironmentKeys, KeyFolder};
 pub use remote::{Client, Options, Remote};

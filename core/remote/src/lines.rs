@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error::{self, Failure};
 use crate::host::{Host, Lease};
 use crate::transport::Refused;
+use crate::within::within;
 
 /// What is meant where no address is given.
 const LOOPBACK: &str = "127.0.0.1";
@@ -20,23 +21,26 @@ const TRIED_MAX: u32 = 3;
 /// Connects from the host.
 pub(crate) async fn dial(host: &Host, cx: &Cx, a: &Dial) -> Result<Duplex> {
     let to = a.host.as_deref().unwrap_or(LOOPBACK);
-    let limited = tokio::time::timeout(cx.remaining(), async {
+    let dialled = async {
         let mut words = String::new();
         for _ in 0..TRIED_MAX {
-            let lease = host.lines.lease(cx).await?;
+            let lease = host.pools.lines.lease(cx).await?;
             match lease.connection.dial(to, a.port).await {
                 Ok(line) => return Ok(Box::pin(Held { line, _lease: lease }) as Duplex),
                 Err(Refused::Denied(why)) => return Err(not_there(host, to, a.port, &why)),
-                Err(Refused::Sessions) => drop(host.lines.is_full(lease).await),
+                Err(Refused::Sessions) => {
+                    host.pools.lines.is_full(lease);
+                }
                 Err(Refused::Broken(why)) => words = why,
             }
         }
         Err(Failure::Other { why: words }.translate(host.access(), &[]))
-    });
-    limited.await.unwrap_or_else(|_| {
+    };
+    let late = || {
         let why = format!("no connection to {to}:{} before the deadline", a.port);
-        Err(Failure::Route { why }.translate(host.access(), &[]))
-    })
+        Failure::Route { why }.translate(host.access(), &[])
+    };
+    within(cx, dialled, late).await
 }
 
 fn not_there(host: &Host, to: &str, port: u16, why: &str) -> Error {
@@ -57,10 +61,14 @@ fn not_there(host: &Host, to: &str, port: u16, why: &str) -> Error {
 
 /// Listens on the host.
 pub(crate) async fn listen(host: &Arc<Host>, cx: &Cx, a: &Listen) -> Result<Box<dyn Accept>> {
+    within(cx, listen_patiently(host, cx, a), || host.silent()).await
+}
+
+async fn listen_patiently(host: &Host, cx: &Cx, a: &Listen) -> Result<Box<dyn Accept>> {
     let on = a.host.as_deref().unwrap_or(LOOPBACK);
     let at = error::place(host.access());
     for _ in 0..TRIED_MAX {
-        let lease = host.lines.lease(cx).await?;
+        let lease = host.pools.lines.lease(cx).await?;
         match lease.connection.listen(on, a.port).await {
             Ok(accept) => return Ok(Box::new(Listening { accept, _lease: lease })),
             Err(Refused::Denied(why)) => {
@@ -74,7 +82,9 @@ pub(crate) async fn listen(host: &Arc<Host>, cx: &Cx, a: &Listen) -> Result<Box<
                          clientspecified` for other addresses than loopback",
                 ));
             }
-            Err(Refused::Sessions) => drop(host.lines.is_full(lease).await),
+            Err(Refused::Sessions) => {
+                host.pools.lines.is_full(lease);
+            }
             Err(Refused::Broken(_)) => {}
         }
     }

@@ -1,14 +1,16 @@
 //! Connections to one host for one purpose: a bounded number of sessions on each, then a further one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use encamp_core::{Cx, Error, ErrorKind, Result};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use encamp_core::{Cx, Result};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error;
 use crate::host::Dialer;
+use crate::login::{Login, Waiting};
 use crate::transport::Connection;
+use crate::within::within;
 
 /// Sessions on one connection; sshd's own limit is 10.
 const SESSIONS_MAX: usize = 8;
@@ -19,13 +21,23 @@ const SINGLES_MAX: usize = 32;
 /// How long a connection stands that nobody uses.
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
-/// Connections for one purpose.
+/// Connections for one purpose. Nobody waits with its lock held.
 #[derive(Debug)]
 pub(crate) struct Pool {
     dialer: Arc<Dialer>,
-    slots: Arc<Mutex<Vec<Slot>>>,
+    slots: Arc<Mutex<Slots>>,
     sessions_max: usize,
     connections_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    standing: Vec<Slot>,
+    logins: Vec<Login>,
+    /// Told when there may be room that was not there before.
+    room: Arc<Notify>,
+    /// Somebody lets go of connections that nobody uses.
+    is_watched: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +46,8 @@ struct Slot {
     free: Arc<Semaphore>,
     /// How many sessions it takes; less than the maximum where the host said so.
     takes: usize,
+    /// Nobody has had a session on it.
+    is_fresh: bool,
 }
 
 /// The right to one session of a connection.
@@ -43,6 +57,48 @@ pub(crate) struct Lease {
     /// Nobody had a session on it before.
     pub(crate) fresh: bool,
     permit: OwnedSemaphorePermit,
+    /// Behind the permit, which is given back first.
+    _room: TellRoom,
+}
+
+/// Tells those who wait that they may look again.
+#[derive(Debug)]
+struct TellRoom(Arc<Notify>);
+
+impl Drop for TellRoom {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
+}
+
+/// How somebody comes to a session.
+enum Way {
+    Have(Lease),
+    Login(Waiting),
+    /// There is no room.
+    Full,
+}
+
+impl Slots {
+    fn a_free_one(&mut self) -> Option<Lease> {
+        let room = &self.room;
+        self.standing.iter_mut().find_map(|slot| {
+            let permit = Arc::clone(&slot.free).try_acquire_owned().ok()?;
+            Some(Lease {
+                connection: Arc::clone(&slot.connection),
+                fresh: std::mem::replace(&mut slot.is_fresh, false),
+                permit,
+                _room: TellRoom(Arc::clone(room)),
+            })
+        })
+    }
+}
+
+fn lock(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
+    let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
+    slots.standing.retain(|slot| slot.connection.stands());
+    slots.logins.retain(Login::is_under_way);
+    slots
 }
 
 impl Pool {
@@ -71,101 +127,118 @@ impl Pool {
         self.sessions_max == 1
     }
 
+    /// Sees to it that there is a connection, however many sessions it has already.
+    pub(crate) async fn reach(&self, cx: &Cx) -> Result<()> {
+        let waiting = {
+            let mut slots = lock(&self.slots);
+            if !slots.standing.is_empty() {
+                return Ok(());
+            }
+            let under_way = slots.logins.iter().find_map(Login::watch);
+            under_way.unwrap_or_else(|| self.log_in(&mut slots).watched())
+        };
+        waiting.until_done(cx, self.dialer.access()).await
+    }
+
     /// A session, on a connection that stands or on a new one.
     pub(crate) async fn lease(&self, cx: &Cx) -> Result<Lease> {
-        let waits_for = {
-            let mut slots = self.slots.lock().await;
-            slots.retain(|slot| slot.connection.stands());
-            for slot in slots.iter() {
-                if let Ok(permit) = Arc::clone(&slot.free).try_acquire_owned() {
-                    return Ok(Lease {
-                        connection: Arc::clone(&slot.connection),
-                        fresh: false,
-                        permit,
-                    });
+        let room = Arc::clone(&lock(&self.slots).room);
+        loop {
+            // From now on: what becomes free after the look is not missed.
+            let told = room.notified();
+            match self.way() {
+                Way::Have(lease) => return Ok(lease),
+                Way::Login(waiting) => waiting.until_done(cx, self.dialer.access()).await?,
+                Way::Full => {
+                    let told = async {
+                        told.await;
+                        Ok(())
+                    };
+                    within(cx, told, || error::busy(self.dialer.access(), self.sessions_max)).await?;
                 }
             }
-            if slots.len() < self.connections_max {
-                // The others wait for this one: most of them find room on it.
-                let connection = self.dialer.connect(cx).await?;
-                let free = Arc::new(Semaphore::new(self.sessions_max));
-                let permit = Arc::clone(&free).try_acquire_owned().map_err(closed)?;
-                slots.push(Slot {
-                    connection: Arc::clone(&connection),
-                    free,
-                    takes: self.sessions_max,
-                });
-                if slots.len() == 1 {
-                    close_when_idle(&self.slots);
-                }
-                return Ok(Lease {
+        }
+    }
+
+    fn way(&self) -> Way {
+        let mut slots = lock(&self.slots);
+        if let Some(lease) = slots.a_free_one() {
+            return Way::Have(lease);
+        }
+        // Most of those who come while somebody logs in find room on that connection.
+        if let Some(waiting) = slots.logins.iter().find_map(|login| login.join(self.sessions_max)) {
+            return Way::Login(waiting);
+        }
+        if slots.standing.len() + slots.logins.len() < self.connections_max {
+            return Way::Login(self.log_in(&mut slots));
+        }
+        Way::Full
+    }
+
+    /// Makes a further connection, which goes on for as long as anybody waits for it.
+    fn log_in(&self, slots: &mut Slots) -> Waiting {
+        let (dialer, all, sessions_max) = (Arc::clone(&self.dialer), Arc::clone(&self.slots), self.sessions_max);
+        let (login, waiting) = Login::begin(dialer, move |connected, tell| {
+            let mut slots = lock(&all);
+            let _room = TellRoom(Arc::clone(&slots.room));
+            // With the lock held, so that nobody sees both the login and the connection, or neither.
+            tell(connected.map(|connection| {
+                slots.standing.push(Slot {
                     connection,
-                    fresh: true,
-                    permit,
+                    free: Arc::new(Semaphore::new(sessions_max)),
+                    takes: sessions_max,
+                    is_fresh: true,
                 });
-            }
-            let most = slots.iter().max_by_key(|slot| slot.takes);
-            most.map(|slot| (Arc::clone(&slot.connection), Arc::clone(&slot.free)))
-        };
-        let Some((connection, free)) = waits_for else {
-            return Err(Error::new(ErrorKind::Internal, "a full pool of connections is empty"));
-        };
-        let permit = tokio::time::timeout(cx.remaining(), free.acquire_owned()).await;
-        let permit = permit
-            .map_err(|_| error::no_sessions(self.dialer.access()))?
-            .map_err(closed)?;
-        Ok(Lease {
-            connection,
-            fresh: false,
-            permit,
-        })
+                if !std::mem::replace(&mut slots.is_watched, true) {
+                    close_when_idle(&all);
+                }
+            }));
+        });
+        slots.logins.push(login);
+        waiting
     }
 
     /// The host gave no session for this right: the connection has as many as it takes. Says whether that is none at all
     /// on a new connection, so that another one helps nobody.
-    pub(crate) async fn is_full(&self, lease: Lease) -> bool {
-        let mut slots = self.slots.lock().await;
+    pub(crate) fn is_full(&self, lease: Lease) -> bool {
+        let mut slots = lock(&self.slots);
         let ours = |slot: &Slot| Arc::ptr_eq(&slot.connection, &lease.connection);
-        let Some(at) = slots.iter().position(ours) else {
+        let Some(at) = slots.standing.iter().position(ours) else {
             return false;
         };
-        let slot = &mut slots[at];
+        let slot = &mut slots.standing[at];
         let free = slot.free.forget_permits(self.sessions_max);
         slot.takes = slot.takes.saturating_sub(free + 1);
         lease.permit.forget();
         let takes_none = slot.takes == 0;
         if takes_none {
-            slots.remove(at);
+            // In its place there may be another one.
+            slots.standing.remove(at);
         }
         takes_none && lease.fresh
     }
 }
 
-fn closed(_: impl std::fmt::Debug) -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "the sessions of a connection cannot be counted any more",
-    )
-}
-
 /// Lets go of connections that nobody uses, and ends when there is none.
-fn close_when_idle(slots: &Arc<Mutex<Vec<Slot>>>) {
+fn close_when_idle(slots: &Arc<Mutex<Slots>>) {
     let slots = Arc::downgrade(slots);
     tokio::spawn(async move {
         let mut idle: Vec<Arc<dyn Connection>> = Vec::new();
         loop {
             tokio::time::sleep(IDLE_MAX / 2).await;
             let Some(slots) = slots.upgrade() else { return };
-            let mut slots = slots.lock().await;
+            let mut slots = lock(&slots);
             let was_idle = |slot: &Slot| idle.iter().any(|connection| Arc::ptr_eq(connection, &slot.connection));
             let is_idle = |slot: &Slot| slot.free.available_permits() >= slot.takes;
-            slots.retain(|slot| slot.connection.stands() && !(is_idle(slot) && was_idle(slot)));
+            slots.standing.retain(|slot| !(is_idle(slot) && was_idle(slot)));
             idle = slots
+                .standing
                 .iter()
                 .filter(|slot| is_idle(slot))
                 .map(|slot| Arc::clone(&slot.connection))
                 .collect();
-            if slots.is_empty() {
+            if slots.standing.is_empty() {
+                slots.is_watched = false;
                 return;
             }
         }

@@ -15,8 +15,9 @@ use crate::error;
 use crate::exec;
 use crate::files;
 use crate::fingerprint::HostKey;
-use crate::host::Host;
+use crate::host::{Host, Pools};
 use crate::lines;
+use crate::question;
 #[cfg(feature = "russh")]
 use crate::transport::own;
 use crate::transport::system::System;
@@ -104,20 +105,28 @@ impl Options {
 }
 
 /// Sessions to any number of hosts. A connection is made when it is needed, shared, and let go when nobody uses it.
+///
+/// A guard in front of commands ([`SshAccess::prefix`]) that lets one not through exits with 254 and says the line
+/// `encamp-guard: REASON` on its standard error; that is a conflict then, with the reason as its message.
 #[derive(Debug)]
 pub struct Remote {
     system: Arc<dyn Transport>,
     options: Options,
-    hosts: Mutex<HashMap<Login, Arc<Host>>>,
+    hosts: Mutex<HashMap<Login, Arc<Pools>>>,
     logins: Arc<Semaphore>,
 }
 
-/// An access, and the private key that it means.
+/// All that a connection depends on. What stands before commands is none of it: a provider asks a host itself, and runs
+/// commands of a claim through its guard, over the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Login {
     client: Client,
-    access: String,
+    host: String,
+    port: u16,
+    user: String,
+    host_keys: Vec<String>,
     key: Option<PathBuf>,
+    via: Option<Box<Self>>,
 }
 
 impl Remote {
@@ -133,7 +142,7 @@ impl Remote {
 
     /// Sees to it that there is a connection. Runs nothing.
     pub async fn reach(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>) -> Result<()> {
-        self.host(access, key.as_ref())?.work.lease(cx).await.map(drop)
+        self.host(access, key.as_ref())?.pools.work.reach(cx).await
     }
 
     /// Runs a command. `key` is the environment's own private key, for an access that is by that one.
@@ -142,6 +151,19 @@ impl Remote {
     /// half a minute at least, with all that it said meanwhile.
     pub async fn exec(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, a: Exec) -> Result<Process> {
         exec::start(self.host(access, key.as_ref())?, cx, a, self.options.patience).await
+    }
+
+    /// Runs lines for `sh` to their end and gives what they say: for what changes nothing, or may be done twice. It takes
+    /// the host a fraction of what a command does that outlives its connection.
+    pub async fn ask(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, lines: &str) -> Result<String> {
+        question::put(&*self.host(access, key.as_ref())?, cx, lines).await
+    }
+
+    /// The same for lines that change something: they are begun once at most. An error that says
+    /// [`Retry::Unknown`](encamp_core::Retry::Unknown) leaves open what came of them; they go on on the host then, unless
+    /// they listen to a broken pipe.
+    pub async fn ask_once(&self, cx: &Cx, access: &SshAccess, key: Option<PathBuf>, lines: &str) -> Result<String> {
+        question::put_once(&*self.host(access, key.as_ref())?, cx, lines).await
     }
 
     /// Unpacks a tar stream into a folder, with the host's `tar`.
@@ -179,10 +201,16 @@ impl Remote {
 
     /// The host of an access.
     fn host(&self, access: &SshAccess, key: Option<&PathBuf>) -> Result<Arc<Host>> {
-        self.host_with(self.options.client, access, key)
+        let (_, pools) = self.pools(self.options.client, access, key)?;
+        Ok(Arc::new(Host::new(access.clone(), pools)))
     }
 
-    fn host_with(&self, client: Client, access: &SshAccess, environment_key: Option<&PathBuf>) -> Result<Arc<Host>> {
+    fn pools(
+        &self,
+        client: Client,
+        access: &SshAccess,
+        environment_key: Option<&PathBuf>,
+    ) -> Result<(Login, Arc<Pools>)> {
         let host_keys = HostKey::parse_all(&access.host_keys)?;
         let key = match &access.identity {
             Identity::Agent => None,
@@ -203,38 +231,46 @@ impl Remote {
         };
         let (client, transport) = self.transport(client, key.as_deref(), &host_keys);
         // The system's client goes through no connection but its own; ours through any.
-        let via = match &access.via {
-            Some(via) => Some(self.host_with(client, via, environment_key)?),
-            None => None,
+        let (before, via) = match &access.via {
+            Some(via) => self
+                .pools(client, via, environment_key)
+                .map(|(login, pools)| (Some(login), Some(pools)))?,
+            None => (None, None),
         };
         let login = Login {
             client,
-            access: format!("{access:?}"),
+            host: access.host.clone(),
+            port: access.port,
+            user: access.user.clone(),
+            host_keys: host_keys.iter().map(HostKey::line).collect(),
             key,
+            via: before.map(Box::new),
         };
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = hosts.get(&login) {
-            return Ok(Arc::clone(host));
+        if let Some(pools) = hosts.get(&login) {
+            return Ok((login, Arc::clone(pools)));
         }
         if hosts.len() >= HOSTS_MAX {
             // Those that nobody else holds have nothing under way.
-            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+            hosts.retain(|_, pools| Arc::strong_count(pools) > 1);
         }
+        let mut access = access.clone();
+        access.prefix.clear();
         let route = Route {
-            access: access.clone(),
+            access,
             host_keys,
             key: login.key.clone(),
             keepalive: self.options.keepalive,
         };
-        let host = Arc::new(Host::new(route, transport, via, Arc::clone(&self.logins)));
-        hosts.insert(login, Arc::clone(&host));
-        Ok(host)
+        let pools = Arc::new(Pools::new(route, transport, via, Arc::clone(&self.logins)));
+        hosts.insert(login.clone(), Arc::clone(&pools));
+        Ok((login, pools))
     }
 
     /// Which client a login is for, and for the jump hosts before it.
     #[cfg_attr(
         not(feature = "russh"),
-        expect(clippy::unused_self, unused_variables, reason = "there is one client alone")
+        expect(unused_variables, reason = "there is one client alone")
     )]
     fn transport(&self, client: Client, key: Option<&Path>, host_keys: &[HostKey]) -> (Client, Arc<dyn Transport>) {
         #[cfg(feature = "russh")]

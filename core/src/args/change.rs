@@ -168,7 +168,8 @@ pub struct Create {
     /// Folders of the controller, only where [`Capabilities::mounts`](crate::Capabilities::mounts) says so.
     #[serde(default)]
     pub mounts: Vec<Mount>,
-    /// Who may log in over SSH.
+    /// The environment's own key, which is to be let in over SSH; only where
+    /// [`Capabilities::login`](crate::Capabilities::login) says so.
     #[serde(default)]
     pub login: Option<PublicKey>,
     /// When it is to end by itself, where it can.

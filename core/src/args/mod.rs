@@ -4,3 +4,4 @@ pub(crate) mod cache;
 pub(crate) mod change;
 pub(crate) mod inside;
 pub(crate) mod read;
+pub(crate) mod reserve;

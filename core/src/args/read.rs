@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::Image;
-use crate::{Access, Class, ControllerPrefix, EnvId, Error, Labels, Phase, Result, Site, Stamp, Value, label};
+use crate::{Access, Class, ControllerPrefix, EnvId, Error, Key, Labels, Phase, Result, Site, Stamp, Value, label};
 
 /// Asks whether the provider could work now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +98,13 @@ pub struct Resolve {
     pub table: Value,
     /// Provider-neutral needs; the table's keys win.
     pub needs: Needs,
+    /// Machines of the same environment, each of which goes before the one comes that replaces it: their places may
+    /// become free.
+    #[serde(default)]
+    pub replaces: Vec<Key>,
+    /// What the keys of the environment's machines begin with: places that are reserved for it are free for it.
+    #[serde(default)]
+    pub owner: Option<String>,
     /// An image that a snapshot made.
     pub image: Option<Image>,
     /// The folder that relative paths of the table start from.
@@ -111,6 +118,8 @@ impl Resolve {
         Self {
             table,
             needs: Needs::default(),
+            replaces: Vec::new(),
+            owner: None,
             image: None,
             folder: std::path::PathBuf::new(),
         }
@@ -210,10 +219,16 @@ pub struct Candidate {
     /// where they mean something else now.
     #[serde(default)]
     pub pins: Vec<Pin>,
+    /// How many machines it has room for, where that is known.
+    #[serde(default)]
+    pub room: Option<u32>,
+    /// Why it has no room now, for people: who has it, and until when. It may have room later.
+    #[serde(default)]
+    pub taken: Option<String>,
 }
 
 impl Candidate {
-    /// A candidate without scope, summary, cost or pins.
+    /// A candidate without scope, summary, cost or pins, and room for any number.
     pub fn new(site: Site, body: Value) -> Self {
         Self {
             site,
@@ -222,7 +237,16 @@ impl Candidate {
             summary: Vec::new(),
             cost_per_hour: None,
             pins: Vec::new(),
+            room: None,
+            taken: None,
         }
+    }
+
+    /// The same, with no room now.
+    #[must_use]
+    pub fn taken(mut self, why: impl Into<String>) -> Self {
+        (self.room, self.taken) = (Some(0), Some(why.into()));
+        self
     }
 }
 
@@ -234,6 +258,9 @@ pub struct List {
     pub controller: ControllerPrefix,
     /// Of this environment alone.
     pub environment: Option<EnvId>,
+    /// At this site alone; a provider with one site need not look at it.
+    #[serde(default)]
+    pub site: Option<Site>,
 }
 
 impl List {
@@ -242,7 +269,20 @@ impl List {
         Self {
             controller,
             environment: None,
+            site: None,
         }
+    }
+
+    /// Everything at one site.
+    #[must_use]
+    pub fn at(mut self, site: Site) -> Self {
+        self.site = Some(site);
+        self
+    }
+
+    /// Whether a site is listed.
+    pub fn asks(&self, site: &Site) -> bool {
+        self.site.as_ref().is_none_or(|asked| asked == site)
     }
 
     /// Everything of one environment.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::{
     Accept, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Exec, Finding,
     Image, Key, List, Listen, Listing, Logs, Observed, OpenScope, Opened, Process, Provider, Prune, Removal, Renew,
-    Resolve, Result, Site, Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
+    Reserve, Resolve, Result, Site, Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
 };
 
 /// A call under way.
@@ -162,6 +162,10 @@ impl<L: Layer> Provider for Layered<L> {
         self.inner.site()
     }
 
+    fn sites(&self) -> Vec<Site> {
+        self.inner.sites()
+    }
+
     async fn check(&self, cx: &Cx, a: Check) -> Result<Vec<Finding>> {
         let call = call(Verb::Check, cx, About::default());
         self.layer.around_read(call, again!(self.check(a))).await
@@ -194,6 +198,11 @@ impl<L: Layer> Provider for Layered<L> {
 
     async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
         self.once((Verb::Prune, cx), About::default(), rest!(self.prune(a)))
+            .await
+    }
+
+    async fn reserve(&self, cx: &Cx, a: Reserve) -> Result<()> {
+        self.once((Verb::Reserve, cx), About::default(), rest!(self.reserve(a)))
             .await
     }
 

@@ -47,9 +47,9 @@ impl Limit {
         }
     }
 
-    /// To pull, to build and to remove images weighs as much as a change.
+    /// To pull, to build, to remove images and to reserve weighs as much as a change.
     fn class(&self, verb: Verb) -> &Semaphore {
-        if verb.is_change() || matches!(verb, Verb::Prepare | Verb::Prune) {
+        if verb.is_change() || matches!(verb, Verb::Prepare | Verb::Prune | Verb::Reserve) {
             &self.changes
         } else {
             &self.reads

@@ -26,7 +26,7 @@ use crate::variables::{PREFIX, SEPARATOR, Variables};
 const SYSTEM: &str = "/etc/encamp/settings.toml";
 const PROJECT: &str = ".encamp/settings.toml";
 /// The variable that names plugins.
-const PLUGINS: &str = "ENCAMP__PLUGINS";
+pub(crate) const PLUGINS: &str = "ENCAMP__PLUGINS";
 
 /// A provider instance as it is configured.
 #[derive(Debug, Clone)]
@@ -65,6 +65,8 @@ pub(crate) struct Places<'a> {
     pub(crate) project: &'a Path,
     /// The kinds that this program carries.
     pub(crate) kinds: &'a [String],
+    /// Those of which there is an instance without settings, by their own name.
+    pub(crate) bare: &'a [String],
     /// The settings of kinds that are lists.
     pub(crate) lists: &'a [String],
 }
@@ -173,7 +175,7 @@ fn lists(places: &Places<'_>) -> Vec<String> {
 }
 
 fn built_in(places: &Places<'_>) -> Result<ConfigBuilder<DefaultState>, Failure> {
-    places.kinds.iter().try_fold(Config::builder(), |builder, kind| {
+    places.bare.iter().try_fold(Config::builder(), |builder, kind| {
         let default = builder.set_default(format!("providers.{kind}.kind"), kind.as_str());
         default.map_err(|error| layer::wrong(&Origin::BuiltIn, &error))
     })
@@ -260,6 +262,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &["docker".to_owned(), "acme".to_owned()],
+            bare: &["docker".to_owned(), "acme".to_owned()],
             lists: &[],
         };
         let settings = load(&places).unwrap();
@@ -284,6 +287,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &["docker".to_owned()],
+            bare: &["docker".to_owned()],
             lists: &[],
         };
         let settings = load(&places).unwrap();
@@ -315,6 +319,7 @@ mod tests {
             state: Some(folder.path()),
             project: folder.path(),
             kinds: &[],
+            bare: &[],
             lists: &[],
         });
         let secrets: Vec<String> = settings

@@ -24,6 +24,7 @@ mod show;
 mod summary;
 mod sync;
 mod touch;
+mod trust;
 mod unreached;
 mod up;
 mod validate;
@@ -52,7 +53,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::Plan(args) => plan::plan(cx, args).await,
         Verb::Run(args) => run::run(cx, args).await,
-        Verb::Up(args) => Box::pin(up::up(cx, args)).await,
+        Verb::Up(args) => Box::pin(up::up(cx, &args.file)).await,
         Verb::Down(args) => down::down(cx, args).await,
         Verb::Extend(args) => extend::extend(cx, args).await,
         Verb::Ls => ls::ls(cx).await,
@@ -68,6 +69,7 @@ pub(crate) async fn obey(cx: &Context, verb: &Verb) -> Result<Exit, Failure> {
         Verb::Gc => gc::gc(cx).await,
         Verb::Recover => recover::recover(cx).await,
         Verb::Doctor => doctor::doctor(cx).await,
+        Verb::Trust(args) => trust::trust(cx, args).await,
         Verb::Provider(Provider::Ls) => provider::ls(cx).await,
         Verb::Provider(Provider::Check(args)) => Box::pin(provider::check(cx, args)).await,
         // These have been obeyed before a store was opened.

@@ -53,12 +53,18 @@ impl Bed {
 
     /// For tests on a real daemon, whose part is `busybox:1.35`.
     pub(crate) fn with_docker() -> Self {
-        let mut docker = Command::new("docker");
-        let there = docker.args(["image", "inspect", "busybox:1.35"]).output();
-        assert!(
-            there.is_ok_and(|output| output.status.success()),
-            "a Docker daemon with the image busybox:1.35 is missing: tests/run --install"
-        );
+        Self::with_images(&["busybox:1.35"])
+    }
+
+    /// For tests on a real daemon, with images that the parts have made.
+    pub(crate) fn with_images(images: &[&str]) -> Self {
+        for image in images {
+            let there = Command::new("docker").args(["image", "inspect", image]).output();
+            assert!(
+                there.is_ok_and(|output| output.status.success()),
+                "a Docker daemon with the image {image} is missing: tests/run --install"
+            );
+        }
         let mut bed = Self::new();
         bed.takes_down = true;
         bed

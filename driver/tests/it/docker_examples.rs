@@ -7,14 +7,7 @@ use crate::bed::{Bed, serve};
 
 /// A bed with a copy of an example in it, whose images the parts have made.
 fn example(name: &str, images: &[&str]) -> Bed {
-    let bed = Bed::with_docker();
-    for image in images {
-        let there = Command::new("docker").args(["image", "inspect", image]).output();
-        assert!(
-            there.is_ok_and(|output| output.status.success()),
-            "the image {image} is missing: tests/parts/parts up"
-        );
-    }
+    let bed = Bed::with_images(images);
     copy(&bed, name);
     bed
 }

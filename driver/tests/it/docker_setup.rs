@@ -216,10 +216,11 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
     );
     let client = machine("client", "");
     let stage = tasks(&[
-        "on = \"client\"\nbackground = true\nrun = \"while :; do wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done\"",
+        "on = \"client\"\nbackground = true\nrun = \"while :; do wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done | tee /said\"",
         "on = \"client\"\nbackground = true\nrun = \"sleep 1; echo finished\"",
+        "on = \"client\"\nrun = \"until grep -q good /said; do sleep 0.1; done\"",
         "do = \"stop\"\nmachine = \"web\"",
-        "on = \"client\"\nrun = \"sleep 3; ! wget -q -O /dev/null http://web/hostname\"",
+        "on = \"client\"\nrun = \"until grep -q bad /said; do sleep 0.1; done; ! wget -q -O /dev/null http://web/hostname\"",
         "do = \"start\"\nmachine = \"web\"",
         "on = \"client\"\nrun = \"wget -q -O /dev/null http://web/hostname\"",
         "do = \"pause\"\nmachine = \"web\"",
@@ -237,8 +238,8 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
     let behind = output(&bed, 0, "client");
     assert!(behind.contains("good") && behind.contains("bad"), "{behind}");
     assert_eq!(output(&bed, 1, "client"), "finished\n");
-    assert_eq!(output(&bed, 12, "client"), "tool copied\n");
-    assert_eq!(output(&bed, 13, "client"), "tool scripted\n");
+    assert_eq!(output(&bed, 13, "client"), "tool copied\n");
+    assert_eq!(output(&bed, 14, "client"), "tool scripted\n");
     bed.nothing_is_left();
 }
 

@@ -98,7 +98,7 @@ fn the_doctor_says_what_holds_and_what_mends_the_rest() {
         .run(bed.command(&["doctor"]).env("DOCKER_HOST", "unix:///nowhere"))
         .exits(3);
     for line in [
-        "ok     encamp     0.1.0; kinds: docker 0.1.0, local 0.1.0\n",
+        "ok     encamp     0.1.0; kinds: docker 0.1.0, local 0.1.0, ssh 0.1.0\n",
         "ok     settings   [BED]/home/.config/encamp/settings.toml, the ENCAMP__ variables\n",
         "ok     state      [BED]/state, controller ",
         "ok     store      0 environments\n",

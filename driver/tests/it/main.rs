@@ -1,6 +1,8 @@
 //! The program `encamp`, as its users see it.
 
 mod bed;
+mod breaches;
+mod docker_cloud_init;
 mod docker_examples;
 mod docker_exec;
 #[cfg(feature = "failpoints")]
@@ -20,10 +22,16 @@ mod docker_terminal;
 mod docker_up;
 mod file;
 mod init;
+#[path = "../../../providers/ssh/tests/it/lab.rs"]
+mod lab;
+mod lab_example;
+mod lab_places;
+mod lab_trust;
 #[cfg(feature = "failpoints")]
 mod local_failpoints;
 mod local_run;
 mod local_sync;
+mod logins;
 mod no_daemon;
 mod plugins;
 mod settings;

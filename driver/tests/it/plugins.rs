@@ -1,9 +1,10 @@
 //! A provider in shell: begun, checked, used, and refused where it cannot be trusted.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::bed::{Bed, Ran};
+use crate::bed::{Bed, Ran, signal};
 
 /// Machines of such a provider beside one of this host.
 const FILE: &str = r#"
@@ -31,13 +32,13 @@ run = "echo from here"
 /// Tells processes of one test from those of another.
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
-struct Lab {
-    bed: Bed,
+pub(crate) struct Lab {
+    pub(crate) bed: Bed,
     number: u32,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bed = Bed::with_local();
         bed.encamp(&["provider", "new", "lab"]).exits(0);
         let number = std::process::id() * 10 + NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -46,15 +47,20 @@ impl Lab {
     }
 
     /// Machines of the lab lie in the bed.
-    fn encamp(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn encamp(&self, arguments: &[&str]) -> Ran {
         let mut command = self.bed.command(arguments);
         command.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", self.bed.path());
         self.bed.run(&mut command)
     }
 
+    fn root(&self) -> PathBuf {
+        let user = rustix::process::getuid().as_raw();
+        self.bed.path().join(format!("encamp-lab-{user}"))
+    }
+
     /// The folders of machines; and the processes that they were told to run, by a number that nobody else has.
-    fn machines(&self) -> usize {
-        let folders = std::fs::read_dir(self.bed.path().join("encamp-lab")).map_or(0, Iterator::count);
+    pub(crate) fn machines(&self) -> usize {
+        let folders = std::fs::read_dir(self.root()).map_or(0, Iterator::count);
         let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let at_work = all
             .filter(|entry| {
@@ -63,6 +69,22 @@ impl Lab {
             .count();
         assert!(at_work <= folders, "{at_work} processes of {folders} machines");
         folders
+    }
+
+    /// Ends what a provider that is broken has left: all that was started with this bed among its variables.
+    pub(crate) fn end_all(&self) {
+        let bed = self.bed.path().display().to_string();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let Some(process) = number.and_then(rustix::process::Pid::from_raw) else {
+                continue;
+            };
+            let variables = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            if variables.windows(bed.len()).any(|piece| piece == bed.as_bytes()) {
+                // It may have ended by now.
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+        }
     }
 
     fn sleeps(&self) -> String {
@@ -75,7 +97,7 @@ fn a_new_provider_keeps_every_promise() {
     let lab = Lab::new();
     let script = lab.bed.read("lab/lab.sh");
     assert!(script.lines().count() <= 40, "{}", script.lines().count());
-    let checked = lab.encamp(&["provider", "check", "lab"]).exits(0);
+    let checked = lab.encamp(&["provider", "check", "lab", "--kill"]).exits(0);
     let last = checked.stdout.lines().last().unwrap_or_default().to_owned();
     assert!(last.contains(" 0 broken"), "{last}");
     let held: usize = last
@@ -92,7 +114,7 @@ fn a_provider_that_forgets_is_found_out() {
     let lab = Lab::new();
     let script = lab.bed.read("lab/lab.sh");
     // It lists nothing, and says that this was everything.
-    let broken = script.replace("[ -d \"$one/home\" ] || continue", "continue");
+    let broken = script.replace("[ -d \"$at/home\" ] || continue", "continue");
     assert_ne!(script, broken);
     std::fs::write(lab.bed.path().join("lab/lab.sh"), broken).expect("it can be written");
     let checked = lab
@@ -132,15 +154,125 @@ fn machines_of_a_script_stand_beside_others() {
 }
 
 #[test]
-fn what_everybody_may_write_is_not_run() {
+fn what_others_may_write_is_not_run() {
     let lab = Lab::new();
-    let manifest = lab.bed.path().join("lab/lab.provider.toml");
-    std::fs::set_permissions(&manifest, std::fs::Permissions::from_mode(0o666)).expect("this host can be asked");
+    let set = |path: &str, mode: u32| {
+        let path = lab.bed.path().join(path);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("this host can be asked");
+    };
+    for (path, right, wrong) in [
+        ("lab/lab.provider.toml", 0o644, [0o666, 0o664]),
+        ("lab/lab.sh", 0o755, [0o777, 0o775]),
+        ("lab", 0o755, [0o777, 0o775]),
+    ] {
+        for wrong in wrong {
+            set(path, wrong);
+            let refused = lab.encamp(&["provider", "ls"]).exits(2);
+            assert!(
+                refused.stderr.contains("others may write it") && refused.stderr.contains("chmod go-w"),
+                "{path} {wrong:o}: {refused}"
+            );
+        }
+        set(path, right);
+    }
+    lab.encamp(&["provider", "ls"]).exits(0);
+    let at = |path: &str| lab.bed.path().join(path);
+    std::fs::rename(at("lab/lab.provider.toml"), at("manifest")).expect("it is there");
+    std::os::unix::fs::symlink(at("manifest"), at("lab/lab.provider.toml")).expect("it can be made");
     let refused = lab.encamp(&["provider", "ls"]).exits(2);
-    assert!(
-        refused.stderr.contains("everybody may write it") && refused.stderr.contains("chmod o-w"),
-        "{refused}"
+    assert!(refused.stderr.contains("it is a link"), "{refused}");
+}
+
+#[test]
+fn what_is_written_anew_can_be_used_whatever_the_umask() {
+    let bed = Bed::with_local();
+    let mut making = std::process::Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_encamp");
+    making.args(["-c", "umask 0; exec \"$@\"", "sh", program, "provider", "new", "lab"]);
+    making.current_dir(bed.path()).env("HOME", bed.path().join("home"));
+    bed.run(&mut making).exits(0);
+    let mut listing = bed.command(&["provider", "ls"]);
+    bed.run(listing.env("ENCAMP__PLUGINS", "lab")).exits(0);
+}
+
+#[test]
+fn what_cannot_be_loaded_takes_no_other_from_a_keeper() {
+    let lab = Lab::new();
+    lab.bed.write("bad/bad.provider.toml", "nothing = 1\n");
+    let manifest = lab.bed.read("lab/lab.provider.toml");
+    lab.bed.write(
+        "twice/lab.provider.toml",
+        &manifest.replace("./lab.sh", "../lab/lab.sh"),
     );
+    let mut keeper = lab.bed.command(&[]);
+    keeper
+        .env("ENCAMP_HELPER", "keeper 1 /nonexistent/request.json")
+        .env("ENCAMP__PLUGINS", "bad,gone,lab,twice");
+    let told = lab.bed.run(&mut keeper).exits(2).stderr;
+    for (what, why) in [
+        ("bad/bad.provider.toml", "unknown field"),
+        ("gone", "No such file"),
+        ("twice/lab.provider.toml", "/lab/lab.provider.toml"),
+    ] {
+        assert!(told.contains(what) && told.contains(why), "{what}: {told}");
+    }
+}
+
+/// Paths of the command that started it mean nothing where a keeper stands.
+#[test]
+fn a_keeper_ends_the_machines_of_a_script() {
+    let lab = Lab::new();
+    let file = FILE.replace("NUMBER", &lab.number.to_string());
+    lab.bed.write(
+        "encamp.toml",
+        &file.replace("run = \"echo from the shed\"", "run = \"sleep 600\""),
+    );
+    let mut running = lab.bed.command(&["run"]);
+    running
+        .env("ENCAMP__PLUGINS", "lab")
+        .env("TMPDIR", lab.bed.path())
+        .env("ENCAMP__KEEPER", "true")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut run = running.spawn().expect("it starts");
+    lab.bed.until("the machine", || lab.machines() == 1);
+    run.kill().expect("it runs");
+    run.wait().expect("it was killed");
+    lab.bed.until("the end of the machine", || lab.machines() == 0);
+    // What is left of it here ends too.
+    lab.bed.until("the end of the environment", || {
+        lab.bed
+            .encamp(&["ls"])
+            .stdout
+            .lines()
+            .all(|line| !line.contains("mixed"))
+    });
+}
+
+#[test]
+fn a_check_that_is_interrupted_leaves_nothing() {
+    let lab = Lab::new();
+    let mut checking = lab.bed.command(&["provider", "check", "lab"]);
+    checking.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", lab.bed.path());
+    checking
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let child = checking.spawn().expect("it starts");
+    lab.bed.until("a machine", || lab.machines() > 0);
+    signal(&child, rustix::process::Signal::INT);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains(" 0 broken"), "{said}");
+    assert_eq!(lab.machines(), 0);
+}
+
+#[test]
+fn a_check_of_nothing_is_refused() {
+    let lab = Lab::new();
+    let refused = lab.encamp(&["provider", "check", "lab", "--only", "lisitng"]).exits(2);
+    assert!(refused.stderr.contains("`lisitng`"), "{refused}");
 }
 
 #[test]
@@ -165,7 +297,7 @@ create)
     ssh-keygen -q -t ed25519 -N '' -f "$at/host" <&- || :
     port=$((21000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 10000))
     printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
-        'PermitRootLogin yes' "AuthorizedKeysFile $login.pub" >"$at/config"
+        'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $login.pub" >"$at/config"
     /usr/sbin/sshd -f "$at/config" -E "$at/log"
     echo $port >"$at/port" ;;
 destroy)

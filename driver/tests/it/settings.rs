@@ -37,12 +37,15 @@ fn what_is_wrong_is_named_with_its_file() {
                |          ^
              unclosed table, expected `]`
     ");
-    bed.write("home/.config/encamp/settings.toml", "[providers.lab]\nkind = \"ssh\"\n");
+    bed.write(
+        "home/.config/encamp/settings.toml",
+        "[providers.lab]\nkind = \"rack\"\n",
+    );
     assert_snapshot!(bed.encamp(&["ls"]), @r"
     exit 2
     -- stdout
     -- stderr
-    error[E0301]: [providers.lab]: no kind is called `ssh`; there are: docker, local
+    error[E0301]: [providers.lab]: no kind is called `rack`; there are: docker, local, ssh
       at:    [BED]/home/.config/encamp/settings.toml
     ");
     bed.write("home/.config/encamp/settings.toml", "[providers.lab]\nhost = \"x\"\n");

@@ -35,6 +35,7 @@ fn help_names_what_works_and_nothing_else() {
       recover      After the store was lost: record again what this installation has made; nothing is destroyed
       doctor       Look at everything that encamp stands on: settings, store, providers, what is due
       provider     Look at providers: which there are, and whether one keeps its promises; begin a new one
+      trust        Show the keys of a host, or vouch for one by its fingerprint
       schema       Print the JSON Schema of environment files, for editors
       explain      Say what a code such as E0103 means
       completions  Print what makes a shell complete encamp's words: source <(encamp completions bash)
@@ -72,6 +73,33 @@ fn help_names_what_works_and_nothing_else() {
 }
 
 #[test]
+fn help_says_how_a_provider_is_checked() {
+    assert_snapshot!(Bed::new().encamp(&["provider", "check", "-h"]), @r"
+    exit 0
+    -- stdout
+    Hold a provider to every promise of the contract: held, broken, or not offered
+
+    Usage: encamp provider check [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>  The provider instance
+
+    Options:
+          --table <JSON>       What a plain machine is made of, as JSON [default: the first example of the kind's schema]
+          --within <DURATION>  How long a machine may take to run, and to be gone [default: 1m]
+          --only <WORD>        Only promises whose names have this in them
+          --kill               Kill calls in the middle as well; takes a few minutes where machines are slow
+      -h, --help               Print help (see more with '--help')
+
+    Everywhere:
+          --json         Print JSON for programs
+          --state <DIR>  Where the store is [default: encamp in the user's folder for state]
+          --yes          Do what would be asked about without asking
+    -- stderr
+    ");
+}
+
+#[test]
 fn short_help_of_each_verb() {
     let bed = Bed::new();
     let verbs = [
@@ -95,6 +123,7 @@ fn short_help_of_each_verb() {
         "gc",
         "recover",
         "doctor",
+        "trust",
         "schema",
         "explain",
         "completions",
@@ -125,6 +154,7 @@ fn short_help_of_each_verb() {
     Usage: encamp gc [OPTIONS]
     Usage: encamp recover [OPTIONS]
     Usage: encamp doctor [OPTIONS]
+    Usage: encamp trust [OPTIONS] <HOST> [FINGERPRINT]
     Usage: encamp schema [OPTIONS]
     Usage: encamp explain [OPTIONS] [CODE]
     Usage: encamp completions [OPTIONS] <SHELL>

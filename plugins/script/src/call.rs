@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use encamp_core::{Ambient, Create, Env, List, Target, Value, Verb};
+use encamp_core::{Ambient, Create, Env, Error, ErrorKind, List, PublicKey, Result, Target, Value, Verb};
 use serde::Serialize;
 
 use crate::manifest::Manifest;
@@ -16,7 +16,10 @@ pub(crate) struct Call {
     pub(crate) verb: Verb,
     /// The request.
     pub(crate) json: Vec<u8>,
-    pub(crate) variables: BTreeMap<String, String>,
+    /// What it says itself.
+    variables: BTreeMap<String, String>,
+    /// What a table or settings say.
+    words: BTreeMap<String, String>,
     /// What follows the command.
     pub(crate) arguments: Vec<String>,
 }
@@ -29,6 +32,7 @@ impl Call {
             verb,
             json: serde_json::to_vec(request).unwrap_or_default(),
             variables,
+            words: BTreeMap::new(),
             arguments: Vec::new(),
         }
     }
@@ -43,10 +47,15 @@ impl Call {
         for (key, value) in table.as_object().into_iter().flatten() {
             if let Some(word) = word(value) {
                 let name = key.to_ascii_uppercase().replace('-', "_");
-                self.variables.insert(format!("ENCAMP_{prefix}{name}"), word);
+                self.words.insert(format!("ENCAMP_{prefix}{name}"), word);
             }
         }
         self
+    }
+
+    /// All of them, the call's own last.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.words.iter().chain(&self.variables)
     }
 
     /// About one machine.
@@ -55,16 +64,25 @@ impl Call {
         self.with("KEY", target.stamp.key.as_str()).with("ID", id)
     }
 
-    pub(crate) fn of_create(create: &Create, table: &Value) -> Self {
-        let call = Self::new(Verb::Create, create).with_words("", table);
-        let call = call
+    /// With variables of the machine's, which are no arguments: everybody on this host could read those.
+    pub(crate) fn with_env(self, env: &Env) -> Result<Self> {
+        Ok(self.with("ENV", exports(env)?))
+    }
+
+    pub(crate) fn of_create(create: &Create, table: &Value) -> Result<Self> {
+        let call = Self::new(Verb::Create, create)
+            .with_words("", table)
             .with("KEY", create.stamp.key.as_str())
-            .with("NAME", create.name.as_str());
-        let call = call.with("ENV", exports(&create.env));
-        match &create.expires {
+            .with("NAME", create.name.as_str())
+            .with_env(&create.env)?;
+        let call = match &create.login {
+            Some(PublicKey(key)) => call.with("LOGIN", key),
+            None => call,
+        };
+        Ok(match &create.expires {
             Some(expires) => call.with("EXPIRES", expires.to_string()),
             None => call,
-        }
+        })
     }
 
     pub(crate) fn of_list(list: &List) -> Self {
@@ -73,8 +91,15 @@ impl Call {
 }
 
 /// The machine's variables as lines that a shell reads: `export NAME='value'`.
-fn exports(env: &Env) -> String {
-    let line = |(name, value): (&String, &String)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
+fn exports(env: &Env) -> Result<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let line = |(name, value): (&String, &String)| {
+        if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || !name.bytes().all(fits) {
+            let why = format!("`{name}` is no variable that a shell can set");
+            return Err(Error::new(ErrorKind::Invalid, why).with("key", "env"));
+        }
+        Ok(format!("export {name}='{}'\n", value.replace('\'', "'\\''")))
+    };
     env.iter().map(line).collect()
 }
 
@@ -92,4 +117,39 @@ pub(crate) fn passed(manifest: &Manifest, ambient: &Ambient) -> BTreeMap<String,
     let names = ALWAYS.into_iter().chain(manifest.pass.iter().map(String::as_str));
     let found = names.filter_map(|name| Some((name.to_owned(), ambient.variable(name)?.to_owned())));
     found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use encamp_core::{Key, Labels, Name, Site, Stamp, Token};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_never_says_what_a_call_says() {
+        let stamp = Stamp::new(Key::new("k"), Token::new("t"), Labels::new());
+        let table =
+            json!({ "key": "x", "verb": "x", "name": "x", "env": "x", "login": "x", "setting-site": "x", "size": 3 });
+        let mut create = Create::new(stamp, Site::new("s"), json!({}), Name::new("web").unwrap());
+        create.env.insert("A".into(), "it's".into());
+        create.login = Some(PublicKey("ssh-ed25519 AAAA encamp".into()));
+        let call = Call::of_create(&create, &table).unwrap();
+        let call = call.with_words("SETTING_", &json!({ "site": "one" }));
+        for (name, value) in [
+            ("KEY", "k"),
+            ("VERB", "create"),
+            ("NAME", "web"),
+            ("LOGIN", "ssh-ed25519 AAAA encamp"),
+            ("ENV", "export A='it'\\''s'\n"),
+            ("SETTING_SITE", "one"),
+            ("SIZE", "3"),
+        ] {
+            let name = format!("ENCAMP_{name}");
+            let told: BTreeMap<_, _> = call.told().collect();
+            assert_eq!(told[&name], value, "{name}");
+        }
+        create.env.insert("A;rm -r /".into(), String::new());
+        assert_eq!(Call::of_create(&create, &table).unwrap_err().kind(), ErrorKind::Invalid);
+    }
 }

@@ -13,6 +13,7 @@ use crate::manifest::Manifest;
 use crate::process::Starter;
 use crate::provider::Script;
 use crate::table::problems;
+use crate::turn::Turns;
 
 /// The setting that names the site of an instance; without it, it is the kind's own.
 const SITE: &str = "site";
@@ -72,7 +73,7 @@ impl Kind for ScriptKind {
             },
             manifest: Arc::clone(&self.manifest),
             settings,
-            turns: std::sync::Mutex::default(),
+            turns: Turns::new(&ambient),
         }))
     }
 }

@@ -1,8 +1,8 @@
 //! What commands print: JSON Lines.
 
 use encamp_core::{
-    Access, Addr, Class, Error, ErrorKind, Found, Labels, List, Listing, Observed, Phase, Published, Result, Site,
-    Value,
+    Access, Addr, Class, Error, ErrorKind, Found, Labels, List, Listing, Observed, Phase, Published, Result, Retry,
+    Site, Value,
 };
 use serde::Deserialize;
 
@@ -59,14 +59,16 @@ pub(crate) fn listing(text: &str, list: &List, site: &Site) -> Result<Listing> {
         return Err(Error::new(
             ErrorKind::Unavailable,
             "the listing does not end with `{\"complete\":true}`",
-        ));
+        )
+        .retry(Retry::Safe));
     }
     Ok(Listing::complete(site.clone(), found))
 }
 
 /// What the last line says of one machine.
 pub(crate) fn observed(text: &str, id: &str, otherwise: Access) -> Result<Observed> {
-    let line = last(text).ok_or_else(|| Error::new(ErrorKind::Unavailable, "it says nothing of the machine"))?;
+    let line = last(text)
+        .ok_or_else(|| Error::new(ErrorKind::Unavailable, "it says nothing of the machine").retry(Retry::Safe))?;
     let entry: Line = serde_json::from_value(json(line)?).map_err(|e| broken(&e.to_string(), line))?;
     let id = entry.id.unwrap_or_else(|| id.to_owned());
     let mut observed = Observed::new(entry.phase, id, entry.access.unwrap_or(otherwise));
@@ -85,11 +87,13 @@ pub(crate) struct Answer {
     pub(crate) pending: bool,
 }
 
+/// Of a change whose answer cannot be read, nobody knows what came of it.
 pub(crate) fn answer(text: &str) -> Result<Answer> {
-    match last(text) {
-        None => Ok(Answer::default()),
-        Some(line) => serde_json::from_value(json(line)?).map_err(|e| broken(&e.to_string(), line)),
-    }
+    let Some(line) = last(text) else {
+        return Ok(Answer::default());
+    };
+    let read = json(line).and_then(|value| serde_json::from_value(value).map_err(|e| broken(&e.to_string(), line)));
+    read.map_err(|error| error.retry(Retry::Unknown))
 }
 
 fn last(text: &str) -> Option<&str> {
@@ -106,6 +110,7 @@ fn broken(why: &str, line: &str) -> Error {
         ErrorKind::Unavailable,
         format!("a line of its output cannot be read: {why}"),
     )
+    .retry(Retry::Safe)
     .with("line", shown)
 }
 

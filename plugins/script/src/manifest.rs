@@ -1,8 +1,7 @@
 //! `NAME.provider.toml`: what a script can do, and how it is called.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use encamp_core::table::Span;
 use encamp_core::{
@@ -52,6 +51,8 @@ const VERBS: [Verb; 15] = [
     Verb::Dial,
     Verb::Logs,
 ];
+/// Those that lead into a machine.
+const INSIDE: [Verb; 4] = [Verb::Exec, Verb::CopyIn, Verb::CopyOut, Verb::Dial];
 const REQUIRED: [Verb; 3] = [Verb::Create, Verb::Destroy, Verb::List];
 
 /// The manifest as it stands there.
@@ -86,7 +87,10 @@ fn first_version() -> String {
 struct Can {
     keeps: Keeps,
     unknown_machine: Unknown,
-    access: AccessForm,
+    /// None where nothing is said of it.
+    access: Option<AccessForm>,
+    /// None where nothing is said of it.
+    login: Option<bool>,
     self_expiry: SelfExpiry,
     logs: LogDetail,
     env_visible: bool,
@@ -99,7 +103,8 @@ impl Default for Can {
         Self {
             keeps: Keeps::KeyOnly,
             unknown_machine: Unknown::Replay,
-            access: AccessForm::default(),
+            access: None,
+            login: None,
             self_expiry: SelfExpiry::None,
             logs: LogDetail::default(),
             env_visible: true,
@@ -129,6 +134,13 @@ impl Manifest {
         Self::parse(&text, otherwise).map_err(|error| error.with("manifest", path.display()))
     }
 
+    /// The programs that are named by a path; one without a folder is the manifest's own.
+    pub fn programs(&self, folder: &Path) -> BTreeSet<PathBuf> {
+        let first = self.run.values().filter_map(|command| command.first());
+        let by_path = first.filter(|program| program.contains('/'));
+        by_path.map(|program| folder.join(program)).collect()
+    }
+
     /// The same from a text; the name counts where the text has none.
     pub fn parse(text: &str, name: &str) -> Result<Self> {
         let wrong = |why: String| Error::new(ErrorKind::Invalid, why);
@@ -155,7 +167,8 @@ impl Manifest {
         Ok(Self {
             capabilities: capabilities(&text.capabilities, &run),
             table_schema: {
-                let mut schema = schema(&text.table.unwrap_or_default(), &text.required, is_open);
+                let properties = text.table.unwrap_or_default().into_iter().map(late).collect();
+                let mut schema = schema(&properties, &text.required, is_open);
                 // What a check of the provider makes.
                 schema["examples"] = json!([text.check.unwrap_or_else(|| json!({}))]);
                 schema
@@ -169,8 +182,17 @@ impl Manifest {
     }
 }
 
-/// JSON Schema of an object with these properties. Texts of a table may be known only later: scripts see them when they
-/// are.
+/// Texts of a table may be known only later: scripts see them when they are.
+fn late((key, mut property): (String, Value)) -> (String, Value) {
+    if property["type"] == "string"
+        && let Some(keys) = property.as_object_mut()
+    {
+        keys.entry("x-late").or_insert(Value::Bool(true));
+    }
+    (key, property)
+}
+
+/// JSON Schema of an object with these properties.
 fn schema(properties: &Map<String, Value>, required: &[String], is_open: bool) -> Value {
     json!({
         "type": "object",
@@ -199,7 +221,11 @@ fn capabilities(can: &Can, run: &BTreeMap<Verb, Vec<String>>) -> Capabilities {
     capabilities.verbs = optional;
     capabilities.unknown_scope = Settle::Replay { token_life: None };
     capabilities.self_expiry = can.self_expiry;
-    capabilities.access = can.access;
+    // Machines that nothing leads into have an address: that is the least that a script says.
+    let leads_in = INSIDE.iter().any(|verb| run.contains_key(verb));
+    let otherwise = if leads_in { AccessForm::Native } else { AccessForm::Ssh };
+    capabilities.access = can.access.unwrap_or(otherwise);
+    capabilities.login = can.login.unwrap_or(capabilities.access == AccessForm::Ssh);
     capabilities.exits = ExitDetail::Code;
     capabilities.logs = can.logs;
     capabilities.env_visible = can.env_visible;
@@ -207,9 +233,6 @@ fn capabilities(can: &Can, run: &BTreeMap<Verb, Vec<String>>) -> Capabilities {
     capabilities.limits = Limits::new(can.changes_at_once.max(1), Limits::default().reads);
     capabilities
 }
-
-/// How long a call may take that has no deadline of its own.
-pub(crate) const LONGEST: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn programs_by_a_path_are_known() {
+        let text = LEAST.replace(
+            "list = [\"./x\"",
+            "stop = [\"plain\"]\nexec = [\"/bin/lab\"]\nlist = [\"./x\"",
+        );
+        let manifest = Manifest::parse(&text, "lab").unwrap();
+        let programs: Vec<_> = manifest.programs(Path::new("/lab")).into_iter().collect();
+        assert_eq!(programs, [Path::new("/bin/lab"), Path::new("/lab/x")]);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (text, why) in [
             ("[run]\ncreate = [\"x\"]\nlist = [\"x\"]\n", "`run.destroy` is missing"),
@@ -239,6 +273,49 @@ mod tests {
             let error = Manifest::parse(text, "lab").unwrap_err();
             assert!(error.message().contains(why), "{}", error.message());
         }
+    }
+
+    /// As the contract shows it.
+    const CONTRACT: &str = r#"
+[capabilities]
+keeps = "key"
+unknown_machine = { lookup = { request_life = "60s", visibility = "5s" } }
+[run]                                   # scalars arrive as ENCAMP_KEY, ENCAMP_PREFIX, ENCAMP_IMAGE … ; the full JSON on stdin
+create  = ["./lab.sh", "create"]
+destroy = ["./lab.sh", "destroy"]
+list    = ["./lab.sh", "list"]
+"#;
+
+    #[test]
+    fn machines_that_nothing_leads_into_are_reached_by_ssh() {
+        for (text, access) in [
+            (CONTRACT.to_owned(), AccessForm::Ssh),
+            (
+                CONTRACT.replace("keeps", "access = \"native\"\nkeeps"),
+                AccessForm::Native,
+            ),
+            (format!("{CONTRACT}exec = [\"x\"]\n"), AccessForm::Native),
+            (format!("{CONTRACT}logs = [\"x\"]\n"), AccessForm::Ssh),
+        ] {
+            let manifest = Manifest::parse(&text, "lab").unwrap();
+            assert_eq!(manifest.capabilities.access, access, "{text}");
+            // Who logs in there is the environment, unless it is said that somebody else does.
+            assert_eq!(manifest.capabilities.login, access == AccessForm::Ssh, "{text}");
+        }
+        for (word, login) in [("true", true), ("false", false)] {
+            let text = CONTRACT.replace("keeps", &format!("login = {word}\nkeeps"));
+            assert_eq!(Manifest::parse(&text, "lab").unwrap().capabilities.login, login);
+        }
+    }
+
+    #[test]
+    fn texts_of_a_table_may_come_later() {
+        let table = "[table]\nimage = { type = \"string\" }\nsize = { type = \"integer\" }\n\
+                     now = { type = \"string\", x-late = false }\n";
+        let manifest = Manifest::parse(&format!("{LEAST}{table}"), "lab").unwrap();
+        let properties = &manifest.table_schema["properties"];
+        let may = |key: &str| properties[key]["x-late"] == true;
+        assert!(may("image") && !may("size") && !may("now"), "{properties}");
     }
 
     #[test]

@@ -1,21 +1,20 @@
 //! The contract, each verb as a command.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use encamp_core::{
     Access, BoxRead, Candidate, Capabilities, Check, CopyIn, CopyOut, Create, Created, Cx, Dial, Duplex, Error,
-    ErrorKind, Exec, Finding, Key, Level, List, Listing, Logs, Observed, Phase, Process, Provider, Removal, Renew,
+    ErrorKind, Exec, Finding, Keeps, Level, List, Listing, Logs, Observed, Phase, Process, Provider, Removal, Renew,
     Resolve, Result, Site, Stop, Target, Ticket, Value, Verb, fill_late,
 };
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::call::Call;
 use crate::lines::{answer, listing, observed};
 use crate::manifest::Manifest;
 use crate::process::Starter;
 use crate::table::problems;
+use crate::turn::{Turn, Turns};
 
 /// One instance of a script.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(crate) struct Script {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) settings: Value,
     /// Changes of one machine are made one after the other.
-    pub(crate) turns: Mutex<HashMap<Key, Arc<Turn<()>>>>,
+    pub(crate) turns: Turns,
 }
 
 impl Script {
@@ -43,23 +42,16 @@ impl Script {
         self.starter.run(cx, argv, &self.settled(call)).await
     }
 
-    async fn turn(&self, key: &Key) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // What nobody waits for is not kept.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(key.clone()).or_default())
-        };
-        turn.lock_owned().await
-    }
-
-    /// A change of one machine that is ours: where it carries labels, they are compared first.
-    async fn change(&self, cx: &Cx, target: &Target, call: Call) -> Result<String> {
-        let _turn = self.turn(&target.stamp.key).await;
-        if self.manifest.capabilities.keeps == encamp_core::Keeps::Labels {
+    /// A change of one machine that is ours, in its turn: where it carries labels, they are compared first.
+    async fn change(&self, cx: &Cx, target: &Target, call: Call) -> Result<(String, Turn)> {
+        let argv = self.argv(call.verb)?;
+        let turn = self.turns.take(cx, &target.stamp.key).await;
+        let turn = turn.map_err(|error| error.at(call.verb))?;
+        if self.manifest.capabilities.keeps == Keeps::Labels {
             self.own(cx, target).await?;
         }
-        self.run(cx, call.about(target)).await
+        let said = self.starter.change(cx, argv, &self.settled(call), &turn).await?;
+        Ok((said, turn))
     }
 
     async fn own(&self, cx: &Cx, target: &Target) -> Result<()> {
@@ -159,8 +151,8 @@ impl Provider for Script {
     async fn create(&self, cx: &Cx, _: &Ticket, a: Create) -> Result<Created> {
         let mut table = a.body.clone();
         fill_late(&mut table, &a.late);
-        let _turn = self.turn(&a.stamp.key).await;
-        let said = self.run(cx, Call::of_create(&a, &table)).await?;
+        let target = Target::new(a.stamp.clone(), a.site.clone(), None);
+        let (said, _) = self.change(cx, &target, Call::of_create(&a, &table)?).await?;
         let answer = answer(&said)?;
         let id = answer.id.unwrap_or_else(|| a.stamp.key.as_str().to_owned());
         let created = Created::new(id, answer.phase.unwrap_or(Phase::Running));
@@ -171,30 +163,38 @@ impl Provider for Script {
         if !self.manifest.run.contains_key(&Verb::Start) {
             return Ok(());
         }
-        self.change(cx, &a, Call::new(Verb::Start, &a)).await.map(drop)
+        self.change(cx, &a, Call::new(Verb::Start, &a).about(&a))
+            .await
+            .map(drop)
     }
 
     async fn stop(&self, cx: &Cx, _: &Ticket, a: Stop) -> Result<()> {
-        let call = Call::new(Verb::Stop, &a).with("GRACE", a.grace.as_secs().to_string());
+        let call = Call::new(Verb::Stop, &a)
+            .about(&a.target)
+            .with("GRACE", a.grace.as_secs().to_string());
         self.change(cx, &a.target, call).await.map(drop)
     }
 
     async fn pause(&self, cx: &Cx, _: &Ticket, a: Target) -> Result<()> {
-        self.change(cx, &a, Call::new(Verb::Pause, &a)).await.map(drop)
+        self.change(cx, &a, Call::new(Verb::Pause, &a).about(&a))
+            .await
+            .map(drop)
     }
 
     async fn renew(&self, cx: &Cx, _: &Ticket, a: Renew) -> Result<()> {
-        let call = Call::new(Verb::Renew, &a).with("EXPIRES", a.expires.to_string());
+        let call = Call::new(Verb::Renew, &a)
+            .about(&a.target)
+            .with("EXPIRES", a.expires.to_string());
         self.change(cx, &a.target, call).await.map(drop)
     }
 
     async fn destroy(&self, cx: &Cx, _: &Ticket, a: Target) -> Result<Removal> {
-        let said = self.change(cx, &a, Call::new(Verb::Destroy, &a)).await?;
-        Ok(if answer(&said)?.pending {
-            Removal::Pending
-        } else {
-            Removal::Gone
-        })
+        let (said, turn) = self.change(cx, &a, Call::new(Verb::Destroy, &a).about(&a)).await?;
+        if answer(&said)?.pending {
+            return Ok(Removal::Pending);
+        }
+        turn.last();
+        Ok(Removal::Gone)
     }
 
     async fn exec(&self, cx: &Cx, a: Exec) -> Result<Process> {
@@ -202,8 +202,10 @@ impl Provider for Script {
             return Err(Error::new(ErrorKind::Unsupported, "a script's commands have no terminal").at(Verb::Exec));
         }
         // How a command of the script ends is how the machine's ends, so what is not there is found out before.
-        if self.inspect(cx, a.target.clone()).await?.phase == Phase::Gone {
-            return Err(Error::new(ErrorKind::NotFound, "the machine is not there").at(Verb::Exec));
+        match self.inspect(cx, a.target.clone()).await?.phase {
+            Phase::Gone => return Err(Error::new(ErrorKind::NotFound, "the machine is not there").at(Verb::Exec)),
+            Phase::Stopped => return Err(Error::new(ErrorKind::Unavailable, "the machine is stopped").at(Verb::Exec)),
+            _ => {}
         }
         let mut call = Call::new(Verb::Exec, &a).about(&a.target);
         if let Some(cwd) = &a.cwd {
@@ -213,9 +215,7 @@ impl Provider for Script {
             call = call.with("USER", user);
         }
         if !a.env.is_empty() {
-            let variables = a.env.iter().map(|(name, value)| format!("{name}={value}"));
-            call.arguments.push("env".to_owned());
-            call.arguments.extend(variables);
+            call = call.with_env(&a.env)?;
         }
         call.arguments.extend(a.argv);
         self.starter.exec(self.argv(Verb::Exec)?, &self.settled(call), a.stdin)
@@ -228,19 +228,21 @@ impl Provider for Script {
             .await
     }
 
-    async fn copy_out(&self, _: &Cx, a: CopyOut) -> Result<BoxRead> {
+    async fn copy_out(&self, cx: &Cx, a: CopyOut) -> Result<BoxRead> {
         let call = Call::new(Verb::CopyOut, &a).about(&a.target).with("PATH", &a.path);
-        self.starter.stream(self.argv(Verb::CopyOut)?, &self.settled(call))
+        self.starter
+            .stream(cx, self.argv(Verb::CopyOut)?, &self.settled(call), false)
+            .await
     }
 
-    async fn dial(&self, _: &Cx, a: Dial) -> Result<Duplex> {
+    async fn dial(&self, cx: &Cx, a: Dial) -> Result<Duplex> {
         let call = Call::new(Verb::Dial, &a)
             .about(&a.target)
             .with("PORT", a.port.to_string());
-        self.starter.dial(self.argv(Verb::Dial)?, &self.settled(call))
+        self.starter.dial(cx, self.argv(Verb::Dial)?, &self.settled(call)).await
     }
 
-    async fn logs(&self, _: &Cx, a: Logs) -> Result<BoxRead> {
+    async fn logs(&self, cx: &Cx, a: Logs) -> Result<BoxRead> {
         let offered = self.manifest.capabilities.logs;
         if (a.follow && !offered.follow) || (a.since.is_some() && !offered.since) {
             return Err(Error::unsupported(Verb::Logs));
@@ -255,7 +257,9 @@ impl Provider for Script {
         if let Some(tail) = a.tail {
             call = call.with("TAIL", tail.to_string());
         }
-        self.starter.stream(self.argv(Verb::Logs)?, &self.settled(call))
+        self.starter
+            .stream(cx, self.argv(Verb::Logs)?, &self.settled(call), a.follow)
+            .await
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a command that failed has said of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Exit, Retry, Verb};
@@ -35,16 +36,19 @@ pub(crate) fn refusal(verb: Verb, exit: &Exit, said: &str) -> Error {
     if let Some(error) = lines.last().and_then(|line| named(line)) {
         return error.at(verb);
     }
-    let retry = if verb.is_change() { Retry::Unknown } else { Retry::Safe };
-    let error = Error::new(ErrorKind::Unavailable, format!("its command {exit}"))
-        .retry(retry)
-        .at(verb);
+    let error = unsure(verb, format!("its command {exit}"));
     let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
     if last.is_empty() {
         error
     } else {
         error.with("said", last)
     }
+}
+
+/// The error of a command of which nobody knows what came of it.
+pub(crate) fn unsure(verb: Verb, why: impl Into<Cow<'static, str>>) -> Error {
+    let retry = if verb.is_change() { Retry::Unknown } else { Retry::Safe };
+    Error::new(ErrorKind::Unavailable, why).retry(retry).at(verb)
 }
 
 fn named(line: &str) -> Option<Error> {

@@ -122,7 +122,7 @@ pub(crate) fn marked(tag: &str, lock: &Path, found: &mut dyn FnMut(ProcessId)) {
     let lock = fs::metadata(lock).ok().map(|seen| (seen.dev(), seen.ino()));
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     for (pid, stat) in all() {
-        if pid != own && (carries(pid, cookie.as_bytes()) || inherited(pid, lock)) {
+        if pid != own && (carries(pid, cookie.as_bytes()) || inherited(pid, own, lock)) {
             found(ProcessId { pid, began: stat.began });
         }
     }
@@ -134,14 +134,19 @@ fn carries(pid: i32, cookie: &[u8]) -> bool {
 }
 
 /// Whether a process has a file open that another one has locked and handed on. Who only looks, or has locked it
-/// itself, is another encamp, or the shim, which is known by its number.
-fn inherited(pid: i32, file: Option<(u64, u64)>) -> bool {
+/// itself, is another encamp, or the shim, which is known by its number. What this process has locked, only those have
+/// that it starts just now, for whatever else it does.
+fn inherited(pid: i32, own: i32, file: Option<(u64, u64)>) -> bool {
     let Some(file) = file else { return false };
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors
         .filter(|one| fs::metadata(one.path()).is_ok_and(|seen| (seen.dev(), seen.ino()) == file))
         .filter_map(|one| fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", one.file_name().to_str()?)).ok())
-        .any(|info| info.lines().filter_map(locker).any(|locker| locker != pid))
+        .any(|info| {
+            info.lines()
+                .filter_map(locker)
+                .any(|locker| locker != pid && locker != own)
+        })
 }
 
 /// Who holds the exclusive lock of a line as `lock:\t1: FLOCK  ADVISORY  WRITE 4711 08:02:17 0 EOF`.
@@ -267,21 +272,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = crate::place::Place::new(folder.path());
         let lock = place.lock();
-        let tells = |child: &std::process::Child| {
+        let tells = |pid: i32| {
             let mut all = Vec::new();
             marked("nothing", &lock, &mut |one| all.push(one.pid));
-            all.contains(&i32::try_from(child.id()).unwrap())
+            all.contains(&pid)
         };
-        let held = place.take().unwrap().unwrap();
+        let number = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+        // As a shim: it has it, and what it starts inherits it.
+        let mut holder = std::process::Command::new("flock")
+            .arg(&lock)
+            .args(["sleep", "60"])
+            .spawn()
+            .unwrap();
+        let heirs = || descendants(number(&holder));
+        for _ in 0..200 {
+            if !heirs().is_empty() {
+                break;
+            }
+            pause(std::time::Duration::from_millis(10));
+        }
+        let heir = heirs()[0];
         let mut looker = sleeper(&format!("exec 3< '{}';", lock.display()));
-        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
-        let mut heir = sleeper("");
-        crate::process::pause(std::time::Duration::from_millis(300));
-        assert!(!tells(&looker) && tells(&heir));
-        for child in [&mut looker, &mut heir] {
+        pause(std::time::Duration::from_millis(300));
+        assert!(tells(heir.pid) && !tells(number(&looker)) && !tells(number(&holder)));
+        for child in [&mut looker, &mut holder] {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+        heir.signal(Signal::KILL);
+        // What is started here while this process has it.
+        let held = place.take_soon(|| Ok(false)).unwrap().unwrap();
+        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
+        let mut own = sleeper("");
+        pause(std::time::Duration::from_millis(300));
+        assert!(!tells(number(&own)));
+        own.kill().unwrap();
+        own.wait().unwrap();
         drop(held);
         // Another process that has it itself.
         let mut taker = std::process::Command::new("flock")
@@ -296,7 +322,7 @@ mod tests {
             }
             pause(std::time::Duration::from_millis(10));
         }
-        assert!(place.is_held().unwrap() && !tells(&taker));
+        assert!(place.is_held().unwrap() && !tells(number(&taker)));
         taker.kill().unwrap();
         taker.wait().unwrap();
     }

@@ -8,6 +8,7 @@
 mod camp;
 mod docker;
 mod floor;
+mod hosts;
 mod local;
 mod median;
 mod plan;
@@ -27,8 +28,9 @@ async fn main() -> ExitCode {
         Some("docker") => docker::compare(numbers.first().copied().unwrap_or(8)).await,
         Some("local") => local::compare(numbers.first().copied().unwrap_or(8)).await,
         Some("scale") => scale::compare(if numbers.is_empty() { &[1_000, 10_000] } else { &numbers }).await,
+        Some("hosts") => hosts::compare(if numbers.is_empty() { &[20, 50] } else { &numbers }).await,
         Some("plan") => plan::print(numbers.first().copied().unwrap_or(10_000)).await,
-        _ => Err("usage: encamp-bench docker [ROUNDS] | local [ROUNDS] | scale [MACHINES …] | plan [MACHINES]".into()),
+        _ => Err("usage: encamp-bench docker [ROUNDS] | local [ROUNDS] | hosts [HOSTS …] | scale [MACHINES …] | plan [MACHINES]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -100,7 +100,7 @@ fn crash_matrix() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test may be told what to look at")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

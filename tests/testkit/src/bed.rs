@@ -7,14 +7,18 @@ use std::time::Duration;
 use encamp_core::{
     Candidate, Capabilities, Class, ControllerId, ControllerPrefix, Create, Created, Cx, ErrorKind, Exec, Exit,
     Generation, Image, List, Listing, Name, Observed, OpenScope, Opened, Phase, Process, Provider, ProviderExt,
-    Removal, Resolve, Result, ScopeItem, Settle, Site, Snapshot, Stamp, Stop as StopRequest, Target, Ticket, Value,
-    Verb,
+    PublicKey, Removal, Resolve, Result, ScopeItem, Settle, Site, Snapshot, Stamp, Stop as StopRequest, Target, Ticket,
+    Value, Verb,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::factory::Factory;
+use crate::left;
 use crate::promise::{Outcome, Stop, ensure};
 use crate::stamps::StampMaker;
+
+/// What is to be let in over SSH. Nobody has the private part.
+const LOGIN: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxun36NPfc5pT3a6kVuRgp9SRaUzepJR5XD/ExbDF+2";
 
 /// The namespace of one case.
 pub(crate) struct Bed {
@@ -98,6 +102,7 @@ impl Bed {
         let candidate = self.candidate(table).await?;
         let name = Name::new(object).map_err(|error| Stop::Broken(error.to_string()))?;
         let mut request = Create::new(stamp, candidate.site.clone(), candidate.body, name);
+        request.login = self.capabilities().login.then(|| PublicKey(LOGIN.to_owned()));
         for item in candidate.scope {
             let opened = self.open(&candidate.site, item.clone()).await?;
             request.scope.insert(item.name, opened);
@@ -129,6 +134,11 @@ impl Bed {
         Ok(opened)
     }
 
+    /// An item that is closed can be opened anew.
+    pub(crate) fn forget(&self, target: &Target) {
+        self.made(|made| made.items.retain(|_, (known, _)| known.stamp.key != target.stamp.key));
+    }
+
     pub(crate) async fn open_again(&self, request: OpenScope) -> Result<Opened> {
         let ticket = ticket(&request.stamp, Verb::OpenScope);
         self.provider.open_scope(&self.cx(), &ticket, request).await
@@ -139,14 +149,20 @@ impl Bed {
         self.provider.close_scope(&self.cx(), &ticket, target).await
     }
 
+    /// What is made under this stamp from now on is removed when the case has ended.
+    pub(crate) fn expect(&self, stamp: &Stamp, site: &Site) -> Target {
+        let target = Target::new(stamp.clone(), site.clone(), None);
+        self.made(|made| made.machines.push(target.clone()));
+        target
+    }
+
     /// Sends a create.
     pub(crate) async fn create(&self, request: &Create) -> Result<Created> {
         self.create_by(&self.provider, request).await
     }
 
     pub(crate) async fn create_by(&self, provider: &Arc<dyn Provider>, request: &Create) -> Result<Created> {
-        let target = Target::new(request.stamp.clone(), request.site.clone(), None);
-        self.made(|made| made.machines.push(target));
+        self.expect(&request.stamp, &request.site);
         let ticket = ticket(&request.stamp, Verb::Create);
         provider.create(&self.cx(), &ticket, request.clone()).await
     }
@@ -240,6 +256,19 @@ impl Bed {
         Ok(listing)
     }
 
+    /// No process of a machine that is gone is left on this host.
+    pub(crate) async fn no_process(&self, key: &str) -> Outcome {
+        let waiting = self.eventually("without processes", || async {
+            Ok(left::processes(key).is_empty().then_some(()))
+        });
+        waiting.await.map_err(|_| {
+            let left = left::processes(key).join(", ");
+            Stop::Broken(format!(
+                "the machine is gone, and processes of it are left on this host: {left}"
+            ))
+        })
+    }
+
     /// Waits until a listing shows a key, as long as the visibility says.
     pub(crate) async fn listed(&self, key: &str) -> Outcome<encamp_core::Found> {
         self.eventually("listed", || async {
@@ -267,11 +296,25 @@ impl Bed {
     }
 
     /// Asks again and again, within the bound of what takes longest.
-    pub(crate) async fn eventually<T, Asking>(&self, what: &str, mut ask: impl FnMut() -> Asking) -> Outcome<T>
+    pub(crate) async fn eventually<T, Asking>(&self, what: &str, ask: impl FnMut() -> Asking) -> Outcome<T>
     where
         Asking: Future<Output = Outcome<Option<T>>>,
     {
-        let cx = Cx::within(self.factory.bounds().gone.max(self.factory.bounds().running));
+        self.later(what, Duration::ZERO, ask).await
+    }
+
+    /// The same, where it may take so much longer.
+    pub(crate) async fn later<T, Asking>(
+        &self,
+        what: &str,
+        later: Duration,
+        mut ask: impl FnMut() -> Asking,
+    ) -> Outcome<T>
+    where
+        Asking: Future<Output = Outcome<Option<T>>>,
+    {
+        let bound = self.factory.bounds().gone.max(self.factory.bounds().running);
+        let cx = Cx::within(bound + later);
         let mut pause = POLL.0;
         loop {
             if let Some(answer) = ask().await? {

@@ -1,5 +1,6 @@
 //! What the suite must be told about a provider.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,22 @@ pub trait Factory: Send + Sync + 'static {
     /// Where the infrastructure is simulated on tokio's time: another one of the same kind, for one promise alone.
     /// Its time is paused, so that waiting takes none.
     fn simulated(&self) -> Option<Arc<dyn Factory>> {
+        None
+    }
+
+    /// The command of a program that makes one call by [`make_call`](crate::make_call), with an instance of this factory:
+    /// it is killed in the middle of it, as a crash would. Without one, that is not tried.
+    fn caller(&self) -> Option<Command> {
+        None
+    }
+
+    /// Whether that program starts a command for each call which can die in the middle too, as scripts do.
+    fn has_commands(&self) -> bool {
+        false
+    }
+
+    /// An instance whose infrastructure answers nothing: all that it asks fails. What it lists then is not everything.
+    async fn helpless(&self) -> Option<Result<Arc<dyn Provider>>> {
         None
     }
 

@@ -28,6 +28,16 @@ pub(crate) enum Stop {
 
 pub(crate) type Outcome<T = ()> = Result<T, Stop>;
 
+impl Stop {
+    /// The same with what had been done before.
+    pub(crate) fn after(self, what: impl fmt::Display) -> Self {
+        match self {
+            Self::Broken(why) => Self::Broken(format!("{what}: {why}")),
+            Self::NotOffered(why) => Self::NotOffered(why),
+        }
+    }
+}
+
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         let mut text = format!("{} ({}", Report(&error), error.kind().as_str());

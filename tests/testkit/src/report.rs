@@ -15,11 +15,22 @@ pub struct Tried {
 }
 
 /// Every promise and how it turned out. `Display` prints one line for each, and the reasons.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// In the order in which they were tried.
     pub tried: Vec<Tried>,
+    /// Whether nothing stopped it before all that was wanted had been tried.
+    pub is_whole: bool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            tried: Vec::new(),
+            is_whole: true,
+        }
+    }
 }
 
 impl Report {

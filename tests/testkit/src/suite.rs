@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libtest_mimic::{Completion, Trial};
 
 use crate::bed::Bed;
-use crate::cases;
+use crate::cases::{self, KILLED};
 use crate::factory::Factory;
 use crate::promise::{Applies, Promise, Stop, Verdict};
 use crate::report::{Report, Tried};
@@ -38,7 +38,8 @@ pub fn suite(factory: &Arc<dyn Factory>) -> Vec<Trial> {
             Applies::Beside => None,
         }
     };
-    cases::all().filter_map(trial).collect()
+    let all = cases::all().filter(|promise| factory.caller().is_some() || !promise.name.starts_with(KILLED));
+    all.filter_map(trial).collect()
 }
 
 /// Tries every promise, one after the other.
@@ -48,6 +49,15 @@ pub async fn examine(factory: &Arc<dyn Factory>) -> Report {
 
 /// Tries the promises whose names are wanted.
 pub async fn examine_only(factory: &Arc<dyn Factory>, wanted: impl Fn(&str) -> bool + Send) -> Report {
+    examine_until(factory, wanted, || false).await
+}
+
+/// The same, until it is to stop: the promise at hand is tried to its end, and leaves nothing.
+pub async fn examine_until(
+    factory: &Arc<dyn Factory>,
+    wanted: impl Fn(&str) -> bool + Send,
+    stop: impl Fn() -> bool + Send,
+) -> Report {
     let promises: Vec<_> = cases::all().filter(|promise| wanted(promise.name)).collect();
     let mut report = Report::default();
     let capabilities = match factory.connect().await {
@@ -62,6 +72,10 @@ pub async fn examine_only(factory: &Arc<dyn Factory>, wanted: impl Fn(&str) -> b
         }
     };
     for promise in promises {
+        if stop() {
+            report.is_whole = false;
+            break;
+        }
         let verdict = match promise.applies(&capabilities) {
             Applies::Yes => tried(factory, &promise).await,
             Applies::NotOffered(why) => Verdict::NotOffered(why.into()),

@@ -19,6 +19,7 @@ use crate::journal::Sqlite;
 use crate::keeper::Keepers;
 use crate::policy::Policy;
 use crate::providers::{Instance, Providers};
+use crate::queue::Queue;
 use crate::secrets;
 use crate::state_folder::StateFolder;
 use crate::tenure::FileLocks;
@@ -96,8 +97,8 @@ impl Builder {
         self
     }
 
-    /// Refuses to make an environment that no keeper would end if this process is killed: an error before anything is
-    /// made, where otherwise only the next program that opens the state folder would end it.
+    /// Refuses an environment that no keeper would end if this process is killed: an error before anything is made, where
+    /// otherwise only the next `up` or command on the state folder that changes something would end it.
     #[must_use]
     pub fn require_keeper(mut self) -> Self {
         self.wish = Wish::Keeper;
@@ -112,19 +113,21 @@ impl Builder {
         self
     }
 
-    /// Lets SIGINT and SIGTERM dispose of everything that guards of this process hold, and end it after that with the
-    /// status of a shell, 130 or 143. Without this the library installs no handler.
+    /// Lets SIGINT and SIGTERM dispose of everything that guards of this installation hold, with those of all others in
+    /// this process that want so, and end the process after that with the status of a shell, 130 or 143; a second signal
+    /// ends it at once. The handlers stay as long as the process. Without this the library installs none.
     #[must_use]
     pub fn dispose_on_signals(mut self) -> Self {
         self.on_signals = true;
         self
     }
 
-    /// Adds a kind of provider, with an instance of its own name and without settings where none of that name was added.
+    /// Adds a kind of provider, with an instance of its own name and without settings where none of that name was added,
+    /// unless the kind requires some.
     #[must_use]
     pub fn provider(mut self, kind: Arc<dyn Kind>) -> Self {
         let name = kind.info().name.to_string();
-        if !self.instances.iter().any(|(instance, ..)| *instance == name) {
+        if !kind.info().needs_settings() && !self.instances.iter().any(|(instance, ..)| *instance == name) {
             self.instances
                 .push((name.clone(), name, Value::Object(serde_json::Map::new())));
         }
@@ -164,6 +167,14 @@ impl Builder {
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// How long a command waits for places on what is limited and others have, as hosts of a lab are; it fails at once
+    /// where nothing is said. Those of one installation get them in the order in which they came.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.policy.wait = wait;
         self
     }
 
@@ -219,6 +230,7 @@ impl Builder {
                 session,
             ),
             users: Users::new(folder.locks()),
+            queue: Queue::at(folder.queue()),
             secrets: secrets.collect::<Result<_, _>>().map_err(invalid)?,
             secret_folder: secrets::Folder::new(self.runtime_folder, folder.controller().id().clone()),
             controller: folder.controller().clone(),
@@ -232,11 +244,7 @@ impl Builder {
             user: self.user,
             pid: std::process::id(),
         };
-        let engine = Engine::start()?;
-        let lending = Lending::new(self.drop_grace, self.wish);
-        if self.on_signals {
-            lending.dispose_on_signals(&engine)?;
-        }
-        Ok(Encamp::new(engine, Arc::new(camp), folder, lending))
+        let lending = Lending::new(self.drop_grace, self.wish, self.on_signals)?;
+        Ok(Encamp::new(Engine::start()?, Arc::new(camp), folder, lending))
     }
 }

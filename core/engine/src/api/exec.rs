@@ -1,12 +1,15 @@
 //! A command in a machine, from its arguments to what it said.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use encamp_core::{BoxRead, BoxWrite, Error, ErrorKind, Exit, Process, Result, Signal, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::machine::{Command, Machine};
+use crate::inside::broken_off;
+use crate::secrets::Redactor;
 
 /// How long a command has where nobody said so.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -79,21 +82,25 @@ impl Exec {
         let running = async move {
             let argv = command.argv.clone();
             let process = machine.spawn(command).await?;
-            let about = |error: Error| error.of_machine(machine.name()).of_environment(machine.environment());
-            let (exit, stdout, stderr) = to_its_end(process, input, timeout).await.map_err(about)?;
-            Ok(Output {
+            let mut output = Output {
                 machine: machine.name().to_owned(),
                 argv,
-                exit,
-                stdout,
-                stderr,
-            })
+                exit: Exit::Lost("it has not ended yet".to_owned()),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                redactor: machine.redactor(),
+            };
+            let ended = to_its_end(process, input, timeout, &mut output).await;
+            match ended {
+                Ok(()) => Ok(output),
+                Err(error) => Err(output.explain(error).of_environment(machine.environment())),
+            }
         };
         engine.run(running).await
     }
 }
 
-async fn to_its_end(process: Process, input: Vec<u8>, timeout: Duration) -> Result<(Exit, Vec<u8>, Vec<u8>)> {
+async fn to_its_end(process: Process, input: Vec<u8>, timeout: Duration, output: &mut Output) -> Result<()> {
     let Process {
         stdin,
         stdout,
@@ -101,12 +108,18 @@ async fn to_its_end(process: Process, input: Vec<u8>, timeout: Duration) -> Resu
         mut control,
     } = process;
     let ended = {
-        let streams = async { tokio::join!(feed(stdin, &input), all(Some(stdout)), all(stderr)) };
+        let (out, err) = (all(Some(stdout), &mut output.stdout), all(stderr, &mut output.stderr));
+        let streams = async { tokio::join!(feed(stdin, &input), out, err) };
         let ending = async { tokio::join!(streams, control.wait()) };
         tokio::time::timeout(timeout, ending).await
     };
-    if let Ok((((), stdout, stderr), exit)) = ended {
-        return Ok((exit?, stdout, stderr));
+    if let Ok((((), out, err), exit)) = ended {
+        output.exit = exit?;
+        return match out.and(err) {
+            // What ended so is not taken for all that it has said.
+            Err(native) if output.exit.success() => Err(broken_off(native)),
+            _ => Ok(()),
+        };
     }
     if let Err(error) = control.signal(Signal::Kill).await {
         tracing::debug!(%error, "a command that took too long could not be killed");
@@ -130,19 +143,17 @@ async fn feed(stdin: Option<BoxWrite>, input: &[u8]) {
     }
 }
 
-/// What a stream said until it broke.
-async fn all(stream: Option<BoxRead>) -> Vec<u8> {
-    let mut said = Vec::new();
-    if let Some(mut stream) = stream
-        && let Err(error) = stream.read_to_end(&mut said).await
-    {
-        tracing::debug!(%error, "the output broke off");
+/// What a stream says until it ends or breaks.
+async fn all(stream: Option<BoxRead>, said: &mut Vec<u8>) -> io::Result<()> {
+    if let Some(mut stream) = stream {
+        stream.read_to_end(said).await?;
     }
-    said
+    Ok(())
 }
 
-/// What a command came to. As text: the machine, the command, how it ended, and its last lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a command came to. As text: the machine, the command, how it ended, and its last lines, without the secrets of its
+/// environment; in the bytes they are.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Output {
     /// Where it ran.
@@ -155,6 +166,7 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// What it wrote to its standard error.
     pub stderr: Vec<u8>,
+    redactor: Redactor,
 }
 
 impl Output {
@@ -163,17 +175,21 @@ impl Output {
         if self.exit.success() {
             return Ok(self);
         }
-        let error = Error::new(
-            ErrorKind::Unavailable,
-            format!("`{}` {}", self.argv.join(" "), self.exit),
-        );
-        let lines = self.last_lines().join("\n");
-        let error = error.at(Verb::Exec).of_machine(&self.machine);
-        Err(if lines.is_empty() {
-            error
-        } else {
-            error.with("last lines", lines)
-        })
+        let error = Error::new(ErrorKind::Unavailable, format!("`{}` {}", self.command(), self.exit));
+        Err(self.explain(error.at(Verb::Exec)))
+    }
+
+    /// The error with what the command has said.
+    fn explain(&self, error: Error) -> Error {
+        let error = error.of_machine(&self.machine);
+        match self.last_lines() {
+            lines if lines.is_empty() => error,
+            lines => error.with("last lines", lines.join("\n")),
+        }
+    }
+
+    fn command(&self) -> String {
+        self.redactor.redact(&self.argv.join(" ")).into_owned()
     }
 
     /// Standard output as text; what is no UTF-8 is replaced.
@@ -185,6 +201,7 @@ impl Output {
     fn last_lines(&self) -> Vec<String> {
         let lines = |stream: &[u8]| {
             let text = String::from_utf8_lossy(stream);
+            let text = self.redactor.redact(&text);
             text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
         };
         let mut last = lines(&self.stdout);
@@ -195,10 +212,73 @@ impl Output {
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: `{}` {}", self.machine, self.argv.join(" "), self.exit)?;
+        write!(f, "{}: `{}` {}", self.machine, self.command(), self.exit)?;
         for line in self.last_lines() {
             write!(f, "\n  {line}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use encamp_core::{Control, Size};
+
+    use super::*;
+
+    struct Ended(Exit);
+
+    #[async_trait]
+    impl Control for Ended {
+        async fn signal(&mut self, _: Signal) -> Result<()> {
+            Ok(())
+        }
+
+        async fn resize(&mut self, _: Size) -> Result<()> {
+            Ok(())
+        }
+
+        async fn wait(&mut self) -> Result<Exit> {
+            Ok(self.0.clone())
+        }
+    }
+
+    /// Says something, and then what `end` says.
+    async fn said(end: Option<io::ErrorKind>, exit: i32) -> (Result<()>, String) {
+        let stdout: BoxRead = match end {
+            None => Box::pin(&b"half"[..]),
+            Some(kind) => {
+                let pieces: [io::Result<_>; 2] = [Ok(bytes::Bytes::from_static(b"half")), Err(kind.into())];
+                Box::pin(tokio_util::io::StreamReader::new(futures_util::stream::iter(pieces)))
+            }
+        };
+        let process = Process {
+            stdin: None,
+            stdout,
+            stderr: None,
+            control: Box::new(Ended(Exit::Code(exit))),
+        };
+        let mut output = Output {
+            machine: "db".to_owned(),
+            argv: Vec::new(),
+            exit: Exit::Code(-1),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            redactor: Redactor::default(),
+        };
+        let ended = to_its_end(process, Vec::new(), Duration::from_secs(5), &mut output).await;
+        (ended, String::from_utf8(output.stdout).unwrap())
+    }
+
+    #[tokio::test]
+    async fn half_of_an_output_is_none_where_all_went_well() {
+        let half = "half".to_owned();
+        assert!(matches!(said(None, 0).await, (Ok(()), out) if out == half));
+        let (broken, out) = said(Some(io::ErrorKind::ConnectionReset), 0).await;
+        assert!(broken.unwrap_err().message().contains("broke off"));
+        assert_eq!(out, half);
+        // How it ended is the worse news.
+        assert!(said(Some(io::ErrorKind::ConnectionReset), 3).await.0.is_ok());
     }
 }

@@ -18,7 +18,7 @@ use crate::events::Events;
 use crate::journal::Purpose;
 use crate::keeper::Survival;
 use crate::report::Disposal;
-use crate::verbs::lend::{self, Ask, Lent};
+use crate::verbs::lend::{self, Ask, Ended, Lent};
 
 /// Questions to a holder that wait.
 const ASKS: usize = 16;
@@ -52,13 +52,28 @@ impl Guard {
     /// Disposes of it, and says what became of everything. What could not be disposed of is listed with who will finish
     /// it; [`Disposal::must_be_clean`] makes that an error.
     pub async fn down(mut self) -> Result<Disposal> {
-        self.tenant.ask(Ask::Down).await
+        let asks = self.tenant.asks.take();
+        if let Some(asks) = &asks {
+            // Where nobody hears it, it is being disposed of already.
+            let _ = asks.send(Ask::Down).await;
+        }
+        self.tenant.disposed().await
     }
 
     /// Leaves it to its lease: from now on it is an environment like those of `encamp up`.
     pub async fn keep(mut self) -> Result<Environment> {
-        self.tenant.ask(Ask::Keep).await?;
-        Ok(self.environment.clone().unheld())
+        let (answer, answered) = oneshot::channel();
+        if let Some(asks) = self.tenant.asks.take() {
+            let _ = asks.send(Ask::Keep(answer)).await;
+        }
+        match answered.await {
+            Ok(kept) => kept.map(|()| self.environment.clone().unheld()),
+            Err(_) => {
+                self.tenant.disposed().await?;
+                let gone = format!("`{}` was disposed of before it could be kept", self.name());
+                Err(Error::new(ErrorKind::NotFound, gone).of_environment(self.name()))
+            }
+        }
     }
 }
 
@@ -67,7 +82,10 @@ impl Guard {
 struct Tenant {
     asks: Option<mpsc::Sender<Ask>>,
     stop: CancellationToken,
+    /// Closed when everything is done.
     ended: Mutex<Receiver<()>>,
+    /// What it came to, then.
+    end: Option<oneshot::Receiver<Ended>>,
     grace: Duration,
 }
 
@@ -75,6 +93,7 @@ struct Tenant {
 struct Tenancy {
     asks: mpsc::Receiver<Ask>,
     stop: CancellationToken,
+    end: oneshot::Sender<Ended>,
     /// Dropped when everything is done, and the engine after it: whoever had that may be gone by then.
     _ended: SyncSender<()>,
     _engine: Engine,
@@ -84,9 +103,11 @@ impl Tenant {
     fn new(engine: &Engine, stop: CancellationToken, grace: Duration) -> (Self, Tenancy) {
         let (asks, asked) = mpsc::channel(ASKS);
         let (ending, ended) = sync_channel(0);
+        let (tell, end) = oneshot::channel();
         let tenancy = Tenancy {
             asks: asked,
             stop: stop.clone(),
+            end: tell,
             _ended: ending,
             _engine: engine.clone(),
         };
@@ -94,23 +115,27 @@ impl Tenant {
             asks: Some(asks),
             stop,
             ended: Mutex::new(ended),
+            end: Some(end),
             grace,
         };
         (tenant, tenancy)
     }
 
-    /// Asks for the last thing.
-    async fn ask<T>(&mut self, ask: impl FnOnce(oneshot::Sender<Result<T>>) -> Ask) -> Result<T> {
-        let gone = || {
-            Error::new(
-                ErrorKind::NotFound,
-                "the environment has been disposed of by another command",
-            )
+    /// What the disposal came to, whoever wanted it.
+    async fn disposed(&mut self) -> Result<Disposal> {
+        let end = match self.end.take() {
+            Some(end) => end.await.ok(),
+            None => None,
         };
-        let (answer, answered) = oneshot::channel();
-        let asks = self.asks.take().ok_or_else(gone)?;
-        asks.send(ask(answer)).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        match end {
+            Some(Ended::Disposed(disposed)) => disposed,
+            Some(Ended::Kept) => Err(Error::new(ErrorKind::Conflict, "the environment is kept")),
+            None => Err(Error::new(
+                ErrorKind::Internal,
+                "the engine's task ended without saying what became of the environment",
+            )
+            .next_step("encamp ls says what is there; its keeper or `encamp gc` ends it")),
+        }
     }
 }
 
@@ -142,8 +167,9 @@ impl Encamp {
         let (camp, wish) = (Arc::clone(self.camp()), self.lending().wish);
         let work = async move {
             let Tenancy {
-                asks,
+                mut asks,
                 stop,
+                end,
                 _ended,
                 _engine,
             } = tenancy;
@@ -156,7 +182,8 @@ impl Encamp {
                     let described = Described::of(&lent);
                     // Whoever asked may be gone: then `stop` is set.
                     let _ = ready.send(Ok(described));
-                    lent.serve(asks, &stop).await;
+                    let ended = lent.serve(&mut asks, &stop).await;
+                    let _ = end.send(ended);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }

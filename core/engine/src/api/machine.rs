@@ -127,6 +127,11 @@ impl Machine {
             .unwrap_or_default()
     }
 
+    /// What keeps the secrets of its environment out of texts.
+    pub(super) fn redactor(&self) -> Redactor {
+        known_secrets(&self.camp, &self.row)
+    }
+
     fn target(&self) -> Target {
         Target::new(self.row.stamp.clone(), self.row.site.clone(), self.row.id.clone())
     }
@@ -322,7 +327,7 @@ impl Machine {
     fn let_go(&self) -> Error {
         Error::new(
             ErrorKind::NotFound,
-            format!("`{}` has been disposed of", self.environment),
+            format!("`{}` is not held here any more", self.environment),
         )
         .of_machine(self.name())
     }

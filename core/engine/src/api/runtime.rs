@@ -43,12 +43,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Does something at once that needs the engine's runtime around it.
-    pub(crate) fn enter<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
-        let _entered = self.handle().ok_or_else(ended)?.enter();
-        Ok(act())
-    }
-
     /// Does `work` on the engine's thread. A caller that stops waiting does not stop the work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encamp_core::{Error, ErrorKind, ID_ALPHABET, Name, Result};
+use encamp_core::{Class, Error, ErrorKind, ID_ALPHABET, Name, Result};
 use encamp_file::spec;
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +17,15 @@ use super::guard::Guard;
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 use crate::events::Events;
-use crate::journal::{EnvironmentRow, IntentState, Purpose, Wanted};
+use crate::journal::{EnvironmentRow, IntentRow, IntentState, Purpose, Wanted};
+use crate::keeper::Survival;
 use crate::users::{Leader, Terms, Use};
 use crate::verbs::lend::{self, Wish};
 
-/// How long it takes somebody to see whether an environment is used.
+/// How often it is looked whether an environment that another makes is ready.
 const GLANCE: Duration = Duration::from_millis(20);
-/// How long what is shared stays where its users come one after the other.
-const LINGER: Duration = Duration::from_secs(10);
+/// How long at most what a run shares stays without a user, as long as the run goes on.
+const BETWEEN_USERS: Duration = Duration::from_mins(10);
 
 /// Who else gets the same environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +35,28 @@ pub enum Share {
     Test,
     /// Whatever uses it in this program: threads, and under nextest the processes of one test binary.
     Binary,
-    /// Whatever uses it in this run: all test binaries of one `cargo test` or `cargo nextest run`.
+    /// Whatever uses it in this run: all test binaries of one `cargo test` or `cargo nextest run`. It goes when the process
+    /// that has started this one has ended, and where nobody has used it for ten minutes.
     Run,
     /// Whoever uses it at any time, and for so long after that.
     Kept(Duration),
 }
 
 /// An environment that others may use as well. It is disposed of once nobody does any more: by its keeper, else by the
-/// next program that opens the state folder.
+/// next `up` or command on the state folder that changes something. Whoever comes gives it its `ttl` once more; when that
+/// is over it goes, whoever uses it.
 #[derive(Debug)]
 pub struct SharedGuard {
     environment: Environment,
+    survival: Survival,
     _hold: Hold,
+}
+
+impl SharedGuard {
+    /// What ends the environment once nobody uses it.
+    pub fn survival(&self) -> &Survival {
+        &self.survival
+    }
 }
 
 /// How long an environment stays.
@@ -81,31 +93,52 @@ impl Encamp {
     /// It has a name of its own, made of the description and of who shares it. Nobody holds it, so what changes it, as
     /// [`Machine::restart`](super::Machine::restart) does, is refused while somebody else does the same.
     pub async fn shared(&self, description: impl Into<Description>, share: Share) -> Result<SharedGuard> {
+        self.shared_telling(description, share, Events::none()).await
+    }
+
+    /// The same, and tells what happens where this process makes it.
+    pub async fn shared_telling(
+        &self,
+        description: impl Into<Description>,
+        share: Share,
+        events: Events,
+    ) -> Result<SharedGuard> {
         let mut spec = self.described(description)?;
         let Some(surroundings) = self.surroundings(share)? else {
-            let guard = self.up(spec).await?;
-            let environment = guard.deref().clone();
-            let hold = Hold::Own(Box::new(guard));
+            let guard = self.up_telling(spec, events).await?;
             return Ok(SharedGuard {
-                environment,
-                _hold: hold,
+                environment: guard.deref().clone(),
+                survival: guard.survival().clone(),
+                _hold: Hold::Own(Box::new(guard)),
             });
         };
         spec.name = self.named(&spec, &surroundings.key)?;
-        let (camp, wish, terms) = (Arc::clone(self.camp()), self.lending().wish, surroundings.terms);
+        let name = spec.name.to_string();
         let stop = self.lending().stop();
-        let stopping = stop.clone().drop_guard();
-        let described = spec.clone();
-        let (name, used) = self
-            .engine()
-            .run(async move { share_one(&camp, &described, terms, wish, &stop).await })
-            .await?;
-        drop(stopping.disarm());
+        let sharing = Sharing {
+            camp: Arc::clone(self.camp()),
+            spec: spec.clone(),
+            terms: surroundings.terms,
+            wish: self.lending().wish,
+            stop: stop.clone(),
+            events,
+        };
+        // Where the caller stops waiting, what is made is disposed of, on an engine that lives as long as that takes.
+        let letting_go = stop.drop_guard();
+        let engine = self.engine().clone();
+        // Boxed, so that what awaits this is no deeper a type than the compiler follows.
+        let work = async move {
+            let _engine = engine;
+            sharing.obtain().await
+        };
+        let work = self.lending().at_work(work.boxed());
+        let (used, survival) = self.engine().run(work).await?;
+        drop(letting_go.disarm());
         let environment = self.environment(&name).await?.held(Arc::new(spec), None);
-        let hold = Hold::Used(Some(used), Arc::clone(self.camp()));
         Ok(SharedGuard {
             environment,
-            _hold: hold,
+            survival,
+            _hold: Hold::Used(Some(used), Arc::clone(self.camp())),
         })
     }
 
@@ -155,15 +188,18 @@ impl Encamp {
             Share::Kept(linger) => ("kept".to_owned(), None, linger),
             Share::Binary | Share::Run => {
                 let nextest = ambient.variable("NEXTEST_RUN_ID");
-                let binary = match (share, nextest) {
-                    (Share::Run, _) => "run".to_owned(),
-                    (_, Some(_)) => ambient.variable("NEXTEST_BINARY_ID").unwrap_or_default().to_owned(),
-                    (_, None) => process(own)?.0,
+                let binary = ambient.variable("NEXTEST_BINARY_ID").unwrap_or_default();
+                let (key, leader) = match (share, nextest) {
+                    (Share::Binary, None) => process(own)?,
+                    _ => {
+                        let none = || Error::new(ErrorKind::Unsupported, "this process has no parent");
+                        let (started, leader) = process(parent.ok_or_else(none)?)?;
+                        let run = nextest.map_or(started, ToOwned::to_owned);
+                        let of = if share == Share::Binary { binary } else { "run" };
+                        (format!("{of} {run}"), leader)
+                    }
                 };
-                let parent = parent.ok_or_else(|| Error::new(ErrorKind::Unsupported, "this process has no parent"))?;
-                let (parent, leader) = process(parent)?;
-                let run = nextest.map_or(parent, ToOwned::to_owned);
-                (format!("{binary} {run}"), Some(leader), LINGER)
+                (key, Some(leader), BETWEEN_USERS)
             }
         };
         Ok(Some(Surroundings {
@@ -178,82 +214,109 @@ struct Surroundings {
     terms: Terms,
 }
 
-async fn share_one(
-    camp: &Arc<Camp>,
-    spec: &spec::Environment,
+/// What is wanted of an environment that others want as well.
+struct Sharing {
+    camp: Arc<Camp>,
+    spec: spec::Environment,
     terms: Terms,
     wish: Wish,
-    stop: &CancellationToken,
-) -> Result<(String, Use)> {
-    let name = spec.name.to_string();
-    let until = now() + camp.policy.create + camp.policy.down;
-    while now() < until && !stop.is_cancelled() {
-        match camp.find(&name).await? {
-            None => match make(camp, spec, terms, wish, stop).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && camp.find(&name).await?.is_some() => {}
-                made => return made.map(|used| (name, used)),
-            },
-            Some(row) => {
-                if let Some(used) = join(camp, &row).await? {
-                    return Ok((name, used));
-                }
+    stop: CancellationToken,
+    events: Events,
+}
+
+impl Sharing {
+    fn name(&self) -> &str {
+        self.spec.name.as_str()
+    }
+
+    /// Makes it, or waits until another has.
+    async fn obtain(self) -> Result<(Use, Survival)> {
+        let until = now() + self.camp.policy.create + self.camp.policy.down;
+        while now() < until && !self.stop.is_cancelled() {
+            let came = match self.camp.find(self.name()).await? {
+                None => self.make().await?,
+                Some(row) => self.join(&row).await?,
+            };
+            if let Some(came) = came {
+                return Ok(came);
             }
+            tokio::time::sleep(GLANCE).await;
         }
-        tokio::time::sleep(GLANCE).await;
+        let message = format!("`{}` did not get ready in another process", self.name());
+        let error = Error::new(ErrorKind::Unavailable, message).of_environment(self.name());
+        Err(error.next_step("encamp show says how far it is"))
     }
-    let error = Error::new(
-        ErrorKind::Unavailable,
-        format!("`{name}` was made by another process and did not get ready"),
-    );
-    Err(error.of_environment(name).next_step("encamp show says how far it is"))
-}
 
-async fn make(
-    camp: &Arc<Camp>,
-    spec: &spec::Environment,
-    terms: Terms,
-    wish: Wish,
-    stop: &CancellationToken,
-) -> Result<Use> {
-    let begun = lend::begin(camp, spec.clone(), Purpose::Shared, Events::none()).await?;
-    // Before anybody can find it without a holder.
-    let used = camp.users.found(&begun.session.row.id, terms, camp.clock.now())?;
-    begun.bring_up(wish, stop).await?.release().await?;
-    Ok(used)
-}
-
-/// Uses an environment that is ready; `None` where it is not yet, or goes.
-async fn join(camp: &Arc<Camp>, row: &EnvironmentRow) -> Result<Option<Use>> {
-    if row.wanted == Wanted::Gone || row.holder.is_some() && camp.locks.try_hold(&row.id)?.is_none() {
-        return Ok(None);
+    /// Makes it; nothing where another was faster.
+    async fn make(&self) -> Result<Option<(Use, Survival)>> {
+        let begun = lend::begin(&self.camp, self.spec.clone(), Purpose::Shared, self.events.clone()).await;
+        let begun = match begun {
+            Err(error) if error.kind() == ErrorKind::Conflict && self.camp.find(self.name()).await?.is_some() => {
+                return Ok(None);
+            }
+            begun => begun?,
+        };
+        // Before anybody can find it without a holder.
+        let (environment, now) = (begun.session.row.id.clone(), self.camp.clock.now());
+        let used = match self.camp.users.found(&environment, self.terms, now).await {
+            Ok(used) => used,
+            Err(error) => {
+                begun.abandon().await?;
+                return Err(error);
+            }
+        };
+        let lent = begun.bring_up(self.wish, &self.stop).await?;
+        let survival = lent.survival.clone();
+        lent.release().await?;
+        Ok(Some((used, survival)))
     }
-    let used = match camp.users.join(&row.id, camp.clock.now()) {
-        Ok(Some(used)) => used,
-        Ok(None) => return Ok(None),
-        // Whoever makes it has not said what it stays for yet.
-        Err(error) => {
-            tracing::debug!(%error, "not to be used yet");
+
+    /// Uses what another has made; nothing while somebody works on it, or where it had to be ended.
+    async fn join(&self, row: &EnvironmentRow) -> Result<Option<(Use, Survival)>> {
+        let camp = &self.camp;
+        // Whoever ends it has to hold it, so that as long as this does nobody can.
+        let Some(held) = camp.locks.try_hold(&row.id)? else {
+            return Ok(None);
+        };
+        let Some(row) = camp.journal.environment(&row.id).await? else {
+            return Ok(None);
+        };
+        if row.disposed.is_some() {
             return Ok(None);
         }
-    };
-    // From now on nobody ends it for lack of users.
-    let Some(now) = camp.journal.environment(&row.id).await? else {
-        return Ok(None);
-    };
-    if now.disposed.is_some() || now.wanted == Wanted::Gone {
-        return Ok(None);
+        let is_over = row.wanted == Wanted::Gone || row.lease.over(camp.policy.grace, &*camp.clock);
+        if is_over || (!self.is_sound(&row).await? && camp.users.is_idle(&row.id)?) {
+            // Its maker has died, or left it to be ended: nobody uses it, and it is begun anew.
+            match camp.take(&row.id, held, lend::VERB, Events::none()).await {
+                Ok(session) => drop(lend::end(session).await?.must_be_clean()?),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            return Ok(None);
+        }
+        let Some(used) = camp.users.join(&row.id, camp.clock.now()).await? else {
+            return Ok(None);
+        };
+        drop(held);
+        let survival = camp.keepers.ensure(camp, &row.id).await;
+        if let (Wish::Keeper, Survival::NextCommand { why }) = (self.wish, &survival) {
+            return Err(lend::no_keeper(&row.name, why));
+        }
+        match camp.extend(self.name(), self.spec.ttl).await {
+            Ok(_) => Ok(Some((used, survival))),
+            // Somebody takes it down all the same.
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
-    let intents = camp.journal.intents(&row.id).await?;
-    let machines = intents.iter().filter(|intent| {
-        intent.class == encamp_core::Class::Machine && intent.state == IntentState::Ready && intent.failure.is_none()
-    });
-    if now.holder.is_none() && machines.count() >= usize::try_from(now.machines).unwrap_or(usize::MAX) {
-        return Ok(Some(used));
+
+    /// Whether it was brought up wholly, and nobody has died over it since.
+    async fn is_sound(&self, row: &EnvironmentRow) -> Result<bool> {
+        let intents = self.camp.journal.intents(&row.id).await?;
+        let is_ready = |intent: &&IntentRow| {
+            intent.class == Class::Machine && intent.state == IntentState::Ready && intent.failure.is_none()
+        };
+        let machines = intents.iter().filter(is_ready).count();
+        Ok(row.holder.is_none() && machines >= usize::try_from(row.machines).unwrap_or(usize::MAX))
     }
-    // Its maker has died before it was ready: what it left is nobody's, and is begun anew.
-    if let Some(held) = camp.locks.try_hold(&row.id)? {
-        let session = camp.take(&row.id, held, lend::VERB, Events::none()).await?;
-        lend::end(session).await?;
-    }
-    Ok(None)
 }

@@ -118,9 +118,14 @@ impl Controlled<'_> {
             ready::wait(judged, &wanted.spec.ready).await
         };
         // What does not come up by itself is not waited for longer than a machine that is made.
-        let outcome = tokio::time::timeout(self.session.camp.policy.create, coming)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "it did not run in time")));
+        let outcome = tokio::select! {
+            came = tokio::time::timeout(self.session.camp.policy.create, coming) => {
+                came.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "it did not run in time")))
+            }
+            () = self.session.stop.cancelled() => {
+                Err(Error::new(ErrorKind::Cancelled, "stopped before it was ready again"))
+            }
+        };
         let (epoch, intent) = (self.session.epoch.clone(), self.row.reference());
         match &outcome {
             Ok(observed) => {

@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::life::{Goal, Life, Lived};
+use super::places::give_back_left;
 use crate::clock::monotonic_now as now;
 use crate::events::Event;
 use crate::journal::{IntentRow, IntentState, Op};
@@ -51,6 +52,7 @@ pub(crate) async fn dispose(session: &Session) -> Result<Disposal> {
     for (site, instance) in sites {
         confirm(session, &reached, &site, &instance, began, &mut left).await?;
     }
+    give_back_left(session, &reached).await;
     if left.is_empty() {
         session.record(Op::Dispose(session.epoch.clone())).await?;
     }
@@ -177,7 +179,9 @@ async fn confirm(
     let known: BTreeSet<String> = left.iter().map(|left| left.key.clone()).collect();
     let mut pause = camp.policy.pause.0;
     loop {
-        let list = List::new(camp.controller.prefix()).of(session.row.id.clone());
+        let list = List::new(camp.controller.prefix())
+            .of(session.row.id.clone())
+            .at(site.clone());
         let problem = match provider.list(&camp.read_cx(), list).await {
             Ok(listing) => {
                 let keeps = provider.capabilities().keeps;

@@ -510,7 +510,9 @@ impl<'a> Life<'a> {
         if camp.clock.now() < sent.plus(visibility) {
             return false;
         }
-        let list = List::new(camp.controller.prefix()).of(self.row.environment.clone());
+        let list = List::new(camp.controller.prefix())
+            .of(self.row.environment.clone())
+            .at(self.row.site.clone());
         let keeps = self.provider.capabilities().keeps;
         let listed = self.provider.list(&camp.read_cx(), list).await;
         listed.is_ok_and(|listing| {

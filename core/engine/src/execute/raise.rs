@@ -1,12 +1,9 @@
 //! Brings an environment up: as parallel as the dependencies allow, each thing no sooner than it is needed and no later.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use encamp_core::{
-    Candidate, Class, Cx, Error, ErrorKind, EventSink, Generation, InstanceName, Key, Name, Opened, Provider, Resolve,
-    Result, Site, Verb,
-};
+use encamp_core::{Candidate, Class, Error, Generation, InstanceName, Key, Name, Opened, Provider, Result, Site, Time};
 use encamp_file::spec::{Environment, Machine};
 use encamp_file::text::{Facts, MachineFacts};
 use futures_util::StreamExt;
@@ -17,10 +14,10 @@ use super::confide;
 use super::dispose::lower_one;
 use super::gate::Gate;
 use super::life::{Goal, Life, Lived, Wanted};
-use super::request::machine_table;
+use super::places::Places;
+use super::rooms::Rooms;
 use crate::clock::monotonic_now as now;
-use crate::events::Event;
-use crate::journal::{IntentRow, IntentState, Op, Purpose};
+use crate::journal::{IntentRow, IntentState, Purpose};
 use crate::machine::State;
 use crate::plan::{Action, Plan, Sight, Step};
 use crate::report::MachineReport;
@@ -60,6 +57,12 @@ pub(super) struct Raising<'a> {
     pub(super) gates: BTreeMap<Name, Gate>,
     pub(super) words: BTreeMap<Name, watch::Sender<Word>>,
     pub(super) connected: Once<InstanceName, Arc<dyn Provider>>,
+    /// The machines that go for others to come.
+    pub(super) replaces: Vec<Key>,
+    /// When the lease ends, where it began anew since a place had to be waited for.
+    pub(super) ends: OnceLock<Time>,
+    /// What is left of candidates that have room for so many machines.
+    pub(super) rooms: Rooms,
     pub(super) resolved: Once<(InstanceName, String), Arc<[Candidate]>>,
     pub(super) prepared: Once<(InstanceName, String), Arc<Candidate>>,
     pub(super) opened: Once<(InstanceName, Site, String), Opened>,
@@ -89,6 +92,11 @@ pub(crate) async fn raise(
     for rows in recorded.values_mut() {
         rows.sort_by_key(|row| row.generation);
     }
+    let newest = |machine: &str| recorded.get(&(Class::Machine, machine.to_owned()))?.last();
+    let replaces = plan
+        .replaced()
+        .filter_map(|machine| newest(machine).map(|row| row.key().clone()))
+        .collect();
     let known = Facts {
         numbers: Arc::clone(&spec.numbers),
         ..Facts::default()
@@ -106,13 +114,16 @@ pub(crate) async fn raise(
             .map(|machine| (machine.name.clone(), watch::Sender::new(None)))
             .collect(),
         connected: Once::new(),
+        replaces,
+        ends: OnceLock::new(),
+        rooms: Rooms::default(),
         resolved: Once::new(),
         prepared: Once::new(),
         opened: Once::new(),
         reached: Once::new(),
         sites: Once::new(),
     };
-    let mut work = std::pin::pin!(raising.all(plan));
+    let mut work = std::pin::pin!(raising.whole(plan));
     let unwanted = tokio::select! {
         done = &mut work => return done,
         unwanted = session.unwanted() => unwanted,
@@ -144,7 +155,18 @@ pub(crate) fn facts_of(row: &IntentRow) -> MachineFacts {
 }
 
 impl Raising<'_> {
-    async fn all(&self, plan: &Plan) -> Result<Raised> {
+    /// Finds places, and keeps them until everything is there.
+    async fn whole(&self, plan: &Plan) -> Result<Raised> {
+        let places = self.find_places(plan).await?;
+        let raised = tokio::select! {
+            raised = self.all(plan, &places) => raised,
+            never = self.keep_places(&places) => match never {},
+        };
+        self.give_back(&places).await;
+        raised
+    }
+
+    async fn all(&self, plan: &Plan, places: &Places) -> Result<Raised> {
         let steps: BTreeMap<&str, &Step> = plan.steps.iter().map(|step| (step.machine.as_str(), step)).collect();
         let going: FuturesUnordered<_> = plan
             .steps
@@ -158,7 +180,7 @@ impl Raising<'_> {
             .machines
             .iter()
             .filter_map(|machine| Some((machine, *steps.get(machine.name.as_str())?)))
-            .map(|(machine, step)| Box::pin(self.one(machine, step)))
+            .map(|(machine, step)| Box::pin(self.one(machine, step, places)))
             .collect();
         let coming = async {
             let mut ended = BTreeMap::new();
@@ -235,9 +257,9 @@ impl Raising<'_> {
     }
 
     /// Brings one machine up and gives its word to those that wait for it.
-    async fn one(&self, machine: &Machine, step: &Step) -> (Name, Result<Ended>) {
+    async fn one(&self, machine: &Machine, step: &Step, places: &Places) -> (Name, Result<Ended>) {
         let began = now();
-        let outcome = self.bring(machine, step).await;
+        let outcome = self.bring(machine, step, places).await;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let outcome = outcome.map(|brought| self.ended(machine, step, brought, millis));
         let ready = outcome.as_ref().is_ok_and(|ended| ended.report.ready);
@@ -296,7 +318,7 @@ impl Raising<'_> {
         Ended { report, row, error }
     }
 
-    async fn bring(&self, machine: &Machine, step: &Step) -> Result<Brought> {
+    async fn bring(&self, machine: &Machine, step: &Step, places: &Places) -> Result<Brought> {
         let recorded = self.newest(Class::Machine, machine.name.as_str());
         match (step.action, recorded) {
             (Action::Keep, Some(row)) => self.keep(machine, row).await,
@@ -316,122 +338,24 @@ impl Raising<'_> {
                     .live()
                     .await?;
                 match lived.state {
-                    State::Gone => self.fresh(machine, lived.row.generation.next(), None).await,
+                    State::Gone => self.fresh(machine, places, lived.row.generation.next(), None).await,
                     _ => Ok(Brought::of(lived)),
                 }
             }
+            _ if places.stopped => Ok(Brought::Waited(None, "stopped while it waited for a place".into())),
+            _ if !places.lacking.is_empty() => Ok(match places.lacking.get(&machine.name) {
+                Some(error) => Brought::Failed(None, error.clone()),
+                None => Brought::Waited(None, "not begun: others of the environment have no place".into()),
+            }),
             (Action::Replace, Some(row)) => {
                 let generation = self.next_generation(Class::Machine, machine.name.as_str());
-                self.fresh(machine, generation, Some(row)).await
+                self.fresh(machine, places, generation, Some(row)).await
             }
             _ => {
                 let generation = self.next_generation(Class::Machine, machine.name.as_str());
-                self.fresh(machine, generation, None).await
+                self.fresh(machine, places, generation, None).await
             }
         }
-    }
-
-    /// Tries each candidate of each provider, each under a generation of its own; the next one only where there was no room.
-    async fn fresh(
-        &self,
-        machine: &Machine,
-        mut generation: Generation,
-        mut old: Option<&IntentRow>,
-    ) -> Result<Brought> {
-        let mut last = None;
-        for instance in &machine.providers {
-            let (provider, candidates) = match self.candidates(machine, instance).await {
-                Ok(found) => found,
-                Err(error) => return Ok(Brought::Failed(None, error)),
-            };
-            for candidate in candidates.iter() {
-                if self.session.stop.is_cancelled() {
-                    return Ok(Brought::Waited(None, "stopped before it was created".into()));
-                }
-                match self
-                    .attempt(machine, instance, &provider, candidate, &mut generation, &mut old)
-                    .await?
-                {
-                    Attempt::Done(brought) => return Ok(brought),
-                    Attempt::NoRoom(error) => {
-                        if let Some(earlier) = last.replace(error) {
-                            tracing::debug!(machine = %machine.name, error = %earlier, "no room");
-                        }
-                    }
-                }
-            }
-        }
-        let error = last.unwrap_or_else(|| Error::new(ErrorKind::Capacity, "no provider has a candidate for it"));
-        Ok(Brought::Failed(None, error))
-    }
-
-    async fn attempt(
-        &self,
-        machine: &Machine,
-        instance: &InstanceName,
-        provider: &Arc<dyn Provider>,
-        candidate: &Candidate,
-        generation: &mut Generation,
-        old: &mut Option<&IntentRow>,
-    ) -> Result<Attempt> {
-        // The image is looked for while the network is made and while others become ready.
-        let (prepared, scope, blocked) = tokio::join!(
-            self.prepare(machine, instance, provider, candidate),
-            self.open_all(machine, instance, provider, candidate),
-            self.wait_for_others(machine),
-        );
-        let scope = scope?;
-        if let Some(blocked) = blocked {
-            return Ok(Attempt::Done(blocked));
-        }
-        let (prepared, scope) = match (prepared, scope) {
-            (Ok(prepared), Ok(scope)) => (prepared, scope),
-            (Err(error), _) | (_, Err(error)) => return Ok(Attempt::Done(Brought::Failed(None, error))),
-        };
-        // Two generations would share a name, a fixed port and a volume, so the old one goes first; it stays where the
-        // new one cannot even be prepared.
-        if let Some(row) = old.take() {
-            let lived = lower_one(self.session, &self.reached, row.clone(), now()).await?;
-            if lived.state != State::Gone {
-                return Ok(Attempt::Done(Brought::of(lived)));
-            }
-        }
-        // Once more for something foreign under our key.
-        for _ in 0..2 {
-            let row = match self.freeze(machine, instance, provider, &prepared, &scope, *generation) {
-                Ok(row) => row,
-                Err(error) => return Ok(Attempt::Done(Brought::Failed(None, error))),
-            };
-            let op = Op::Plan {
-                epoch: self.session.epoch.clone(),
-                row: Box::new(row.clone()),
-            };
-            self.session.record(op).await?;
-            let wanted = Some(self.wanted(machine));
-            let lived = Life::new(self.session, Arc::clone(provider), wanted, row, Goal::Up)
-                .live()
-                .await?;
-            *generation = generation.next();
-            let kind = lived.failure.as_ref().map(Error::kind);
-            match (lived.state, kind) {
-                (State::Gone, Some(ErrorKind::Conflict)) => {}
-                (State::Gone, Some(ErrorKind::Capacity | ErrorKind::Quota)) => {
-                    let error = lived
-                        .failure
-                        .unwrap_or_else(|| Error::new(ErrorKind::Capacity, "no room"));
-                    self.session
-                        .events
-                        .note(format!("{}: {instance} has no room ({error})", machine.name))
-                        .await;
-                    return Ok(Attempt::NoRoom(error));
-                }
-                _ => return Ok(Attempt::Done(Brought::of(lived))),
-            }
-        }
-        Ok(Attempt::Done(Brought::Failed(
-            None,
-            Error::new(ErrorKind::Conflict, "something foreign stands under its key"),
-        )))
     }
 
     pub(super) async fn provider(&self, instance: &InstanceName) -> Result<Arc<dyn Provider>> {
@@ -443,63 +367,8 @@ impl Raising<'_> {
             .await
     }
 
-    async fn candidates(
-        &self,
-        machine: &Machine,
-        instance: &InstanceName,
-    ) -> Result<(Arc<dyn Provider>, Arc<[Candidate]>)> {
-        let provider = self.provider(instance).await?;
-        let table = machine_table(&self.session.camp, machine, instance)?;
-        let mut resolve = Resolve::new(table);
-        resolve.needs = machine.needs.clone();
-        resolve.folder.clone_from(&self.spec.folder);
-        let key = (instance.clone(), format!("{}{:?}", resolve.table, resolve.needs));
-        let camp = &self.session.camp;
-        let candidates = self
-            .resolved
-            .get(key, || {
-                let provider = Arc::clone(&provider);
-                async move { provider.resolve(&camp.read_cx(), resolve).await.map(Arc::from) }
-            })
-            .await?;
-        Ok((provider, candidates))
-    }
-
-    /// Pulls or builds, once for all machines of the same candidate.
-    async fn prepare(
-        &self,
-        machine: &Machine,
-        instance: &InstanceName,
-        provider: &Arc<dyn Provider>,
-        candidate: &Candidate,
-    ) -> Result<Arc<Candidate>> {
-        let session = self.session;
-        let key = (instance.clone(), candidate.body.to_string());
-        let (events, name) = (session.events.clone(), machine.name.to_string());
-        let sink = EventSink::new(move |progress| {
-            events.mention(Event::Progress {
-                machine: name.clone(),
-                progress,
-            });
-        });
-        self.prepared
-            .get(key, || async move {
-                let cx = Cx::within(session.camp.policy.create)
-                    .with_events(sink)
-                    .with_cancel(session.stop.child_token());
-                let preparing = provider.prepare(&cx, candidate.clone());
-                match tokio::time::timeout(session.camp.policy.create, preparing).await {
-                    Ok(prepared) => prepared.map(Arc::new),
-                    Err(_) => {
-                        Err(Error::new(ErrorKind::Unavailable, "the image was not there in time").at(Verb::Prepare))
-                    }
-                }
-            })
-            .await
-    }
-
     /// Waits until everything that the machine depends on is ready; gives what to say where that will not happen.
-    async fn wait_for_others(&self, machine: &Machine) -> Option<Brought> {
+    pub(super) async fn wait_for_others(&self, machine: &Machine) -> Option<Brought> {
         for other in &machine.after {
             let Some(word) = self.words.get(other) else { continue };
             let mut word = word.subscribe();
@@ -526,13 +395,16 @@ pub(super) enum Brought {
     Waited(Option<Box<IntentRow>>, String),
 }
 
-enum Attempt {
-    Done(Brought),
-    NoRoom(Error),
-}
-
 impl Brought {
-    fn of(lived: Lived) -> Self {
+    /// What is recorded of it, where it was sent for.
+    pub(super) fn row(&self) -> Option<&IntentRow> {
+        match self {
+            Self::Ready(row) => Some(row),
+            Self::Failed(row, _) | Self::Waited(row, _) => row.as_deref(),
+        }
+    }
+
+    pub(super) fn of(lived: Lived) -> Self {
         match lived {
             Lived {
                 state: State::Ready,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use encamp_core::{
     Candidate, Class, Create, Error, ErrorKind, Generation, InstanceName, Opened, Provider, Result, SelfExpiry, Site,
+    Time,
 };
 use encamp_file::spec::Machine;
 use encamp_file::text::{Facts, Viewer};
@@ -27,11 +28,15 @@ impl Raising<'_> {
         }
     }
 
+    fn ends(&self) -> Time {
+        self.ends.get().copied().unwrap_or(self.session.row.lease.ends)
+    }
+
     pub(super) fn particulars(&self, spec: &str) -> Particulars {
         Particulars {
             spec: spec.to_owned(),
             created: self.session.camp.clock.now(),
-            expires: self.session.row.lease.ends,
+            expires: self.ends(),
             epoch: self.session.epoch.number,
         }
     }
@@ -85,8 +90,10 @@ impl Raising<'_> {
         request.scope.clone_from(scope);
         request.ports.clone_from(&machine.ports);
         request.aliases = machine.group.iter().map(|(group, _)| group.clone()).collect();
-        request.expires =
-            (provider.capabilities().self_expiry != SelfExpiry::None).then_some(self.session.row.lease.ends);
+        request.expires = (provider.capabilities().self_expiry != SelfExpiry::None).then_some(self.ends());
+        if provider.capabilities().login {
+            request.login = Some(camp.providers.logins()?.public_key(&self.session.row.id)?);
+        }
         let (request, bytes) = freeze(request, |request| &mut request.stamp)?;
         let expires = request.expires;
         let mut row = self.row(&identity, instance, &prepared.site, request.stamp, bytes, spec, bound)?;

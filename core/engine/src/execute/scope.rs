@@ -58,7 +58,7 @@ impl Raising<'_> {
                     settings: configured.settings.clone(),
                     first_used: camp.clock.now(),
                 };
-                debug_assert_eq!(provider.site(), site);
+                debug_assert!(provider.sites().contains(site));
                 self.session.record(Op::Site(Box::new(row))).await
             })
             .await

@@ -1,10 +1,13 @@
 //! Readiness: a condition a file, judged in the machine's own network and never through a published port.
 
+mod cloud_init;
 mod file;
 mod health;
 mod http;
 mod log;
+mod missed;
 mod run;
+mod ssh;
 mod tcp;
 
 use std::time::Duration;
@@ -13,6 +16,7 @@ use encamp_core::{Error, ErrorKind, Exit, Observed, Phase, Result, Verb};
 use encamp_file::spec::{self, Condition, Probe};
 use encamp_file::text::{Facts, Viewer};
 
+use self::missed::Missed;
 use crate::clock::monotonic_now as now;
 use crate::inside::Inside;
 
@@ -85,6 +89,8 @@ fn words(condition: &Condition) -> String {
         Condition::Log { pattern } => format!("log {pattern}"),
         Condition::File { path } => format!("file {}", path.source()),
         Condition::Healthcheck => "healthcheck".into(),
+        Condition::Ssh => "ssh".into(),
+        Condition::CloudInit => "cloud_init".into(),
     }
 }
 
@@ -182,12 +188,13 @@ async fn hold(judged: Judged<'_>, probe: &Probe) -> Result<()> {
     let end = now() + probe.within;
     let mut attempts = 0u32;
     let mut holds_since = None;
+    let mut last = String::new();
     loop {
         attempts += 1;
         let left = end.saturating_duration_since(now());
         let limit = probe.timeout.min(left.max(Duration::from_millis(1)));
         let attempt = attempt(judged, probe, limit);
-        let last = match tokio::time::timeout(limit, attempt).await {
+        last = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(())) => {
                 let since = *holds_since.get_or_insert_with(now);
                 let stable = probe.stable.unwrap_or_default();
@@ -196,42 +203,48 @@ async fn hold(judged: Judged<'_>, probe: &Probe) -> Result<()> {
                 }
                 format!("it held for {:.1?} of {stable:?}", since.elapsed())
             }
-            Ok(Err(why)) => {
+            Ok(Err(Missed::Yet(why))) => {
                 holds_since = None;
                 why
             }
+            Ok(Err(Missed::ForGood(why))) => return Err(missed(inside, probe, &format!("cannot hold: {why}")).await),
             Err(_) => {
                 holds_since = None;
-                format!("no answer within {limit:?}")
+                // One that had less than its time says nothing about the machine.
+                if limit < probe.timeout && !last.is_empty() {
+                    last
+                } else {
+                    format!("no answer within {limit:?}")
+                }
             }
         };
         if now() + probe.every > end {
-            let what = words(&probe.condition);
-            let mut error = Error::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "`{what}` did not hold within {:?} ({attempts} attempts); the last one: {last}",
-                    probe.within
-                ),
-            )
-            .of_machine(&inside.machine)
-            .of_environment(&inside.environment);
-            if let Some(place) = &probe.place {
-                error = error.with("place", place);
-            }
-            for line in inside.last_lines().await {
-                error = error.with("said", line);
-            }
-            return Err(error);
+            let within = probe.within;
+            let how = format!("did not hold within {within:?} ({attempts} attempts); the last one: {last}");
+            return Err(missed(inside, probe, &how).await);
         }
         tokio::time::sleep(probe.every).await;
     }
 }
 
+async fn missed(inside: &Inside, probe: &Probe, how: &str) -> Error {
+    let what = words(&probe.condition);
+    let mut error = Error::new(ErrorKind::Unavailable, format!("`{what}` {how}"))
+        .of_machine(&inside.machine)
+        .of_environment(&inside.environment);
+    if let Some(place) = &probe.place {
+        error = error.with("place", place);
+    }
+    for line in inside.last_lines().await {
+        error = error.with("said", line);
+    }
+    error
+}
+
 /// One attempt; the text says why it did not hold.
-async fn attempt(judged: Judged<'_>, probe: &Probe, limit: Duration) -> Result<(), String> {
+async fn attempt(judged: Judged<'_>, probe: &Probe, limit: Duration) -> Result<(), Missed> {
     match &probe.condition {
-        Condition::Tcp { port } => tcp::attempt(judged.inside, judged.port(port)?, limit).await,
+        Condition::Tcp { port } => Ok(tcp::attempt(judged.inside, judged.port(port)?, limit).await?),
         Condition::Http {
             port,
             path,
@@ -244,12 +257,14 @@ async fn attempt(judged: Judged<'_>, probe: &Probe, limit: Duration) -> Result<(
                 status: *status,
                 json: json.as_ref(),
             };
-            http::attempt(judged.inside, &wanted, limit).await
+            Ok(http::attempt(judged.inside, &wanted, limit).await?)
         }
-        Condition::Run(command) => run::attempt(judged, command, limit).await,
-        Condition::Log { pattern } => log::attempt(judged.inside, pattern, limit).await,
-        Condition::File { path } => file::attempt(judged, path, limit).await,
-        Condition::Healthcheck => health::attempt(judged.inside).await,
+        Condition::Run(command) => Ok(run::attempt(judged, command, limit).await?),
+        Condition::Log { pattern } => Ok(log::attempt(judged.inside, pattern, limit).await?),
+        Condition::File { path } => Ok(file::attempt(judged, path, limit).await?),
+        Condition::Healthcheck => Ok(health::attempt(judged.inside).await?),
+        Condition::Ssh => ssh::attempt(judged.inside, limit).await,
+        Condition::CloudInit => cloud_init::attempt(judged.inside, limit).await,
         Condition::Exited => Ok(()),
     }
 }

@@ -97,6 +97,7 @@ impl Bed {
             secret_folder: Folder::new(Some(self.in_memory()), folder.controller().id().clone()),
             keepers: crate::keeper::Keepers::none(),
             users: crate::users::Users::none(),
+            queue: crate::queue::Queue::none(),
             policy: Policy::default(),
             user: "anna".into(),
             pid: 1,

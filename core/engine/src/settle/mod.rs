@@ -131,7 +131,9 @@ async fn look_up(session: &Session, provider: &dyn Provider, row: &IntentRow, bo
     let camp = &session.camp;
     // Taken before the listing: what the listing misses must have been visible by then.
     let asked = camp.clock.now();
-    let list = List::new(camp.controller.prefix()).of(row.environment.clone());
+    let list = List::new(camp.controller.prefix())
+        .of(row.environment.clone())
+        .at(row.site.clone());
     let listing = match provider.list(&camp.read_cx(), list).await {
         Ok(listing) => listing,
         Err(error) => return Ok(Settled::NotYet(error)),

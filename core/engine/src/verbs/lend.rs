@@ -70,17 +70,19 @@ pub(crate) struct Lent {
 }
 
 impl Begun {
+    /// Gives it up, with nothing made.
+    pub(crate) async fn abandon(self) -> Result<()> {
+        abandon(self.session, true).await
+    }
+
     /// Brings it up. What could not be is disposed of already when this returns.
     pub(crate) async fn bring_up(self, wish: Wish, stop: &CancellationToken) -> Result<Lent> {
         let Self { session, spec } = self;
         let survival = session.camp.keepers.ensure(&session.camp, &session.row.id).await;
         if let (Wish::Keeper, Survival::NextCommand { why }) = (wish, &survival) {
-            let error = Error::new(
-                ErrorKind::Unavailable,
-                format!("`{}` would have no keeper: {why}", session.row.name),
-            );
+            let error = no_keeper(&session.row.name, why);
             abandon(session, true).await?;
-            return Err(error.next_step("name a program that can be one: `Builder::helper`"));
+            return Err(error);
         }
         let raising = async {
             let mut raising = std::pin::pin!(raise_all(&session, &spec, survival.clone(), stop));
@@ -112,6 +114,15 @@ impl Begun {
             }
         }
     }
+}
+
+pub(crate) fn no_keeper(environment: &str, why: &str) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("`{environment}` would have no keeper: {why}"),
+    )
+    .of_environment(environment)
+    .next_step("name a program that can be one: `Builder::helper`")
 }
 
 async fn raise_all(session: &Session, spec: &Environment, survival: Survival, stop: &CancellationToken) -> Result<()> {
@@ -182,61 +193,89 @@ pub(crate) enum Ask {
     /// To leave it to its lease.
     Keep(oneshot::Sender<Result<()>>),
     /// To dispose of it.
-    Down(oneshot::Sender<Result<Disposal>>),
+    Down,
+}
+
+/// What an environment that was held came to.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It stays until its lease ends.
+    Kept,
+    /// It was taken down, or what of it is left.
+    Disposed(Result<Disposal>),
 }
 
 impl Lent {
     /// Does what is asked for until it is let go: by the last asker, by `stop`, by another command, or by the lease.
-    pub(crate) async fn serve(self, mut asks: mpsc::Receiver<Ask>, stop: &CancellationToken) {
-        let last = {
-            let mut unwanted = std::pin::pin!(self.session.unwanted());
-            let mut over = std::pin::pin!(lease_ended(&self.session));
-            loop {
-                let asked = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => None,
-                    asked = asks.recv() => asked,
-                    _ = &mut unwanted => None,
-                    _ = &mut over => None,
-                };
-                match asked {
-                    Some(Ask::Stop {
-                        machines,
-                        grace,
-                        answer,
-                    }) => {
-                        let done = self.touched(&machines, Touch::Stop(grace)).await;
-                        // Whoever asked may have stopped waiting.
-                        let _ = answer.send(done);
-                    }
-                    Some(Ask::Start { machines, answer }) => {
-                        let done = self.touched(&machines, Touch::Start).await;
-                        let _ = answer.send(done);
-                    }
-                    last => break last,
-                }
-            }
-        };
+    pub(crate) async fn serve(mut self, asks: &mut mpsc::Receiver<Ask>, stop: &CancellationToken) -> Ended {
+        let last = self.until_let_go(asks, stop).await;
+        // Whoever lets go may be who reads the events, and waits for this.
+        self.session.events = self.session.events.hurried();
         match last {
-            Some(Ask::Keep(answer)) => {
-                let kept = self.keep().await;
-                let _ = answer.send(kept);
-            }
-            Some(Ask::Down(answer)) => {
-                let ended = end(self.session).await;
-                let _ = answer.send(ended);
-            }
-            _ => match end(self.session).await {
-                Ok(disposal) if disposal.is_clean() => {}
-                Ok(disposal) => tracing::warn!(left = left(&disposal), "not disposed of yet"),
-                Err(error) => tracing::warn!(error = %encamp_core::Report(&error), "not disposed of yet"),
+            Some(Ask::Keep(answer)) => match self.session.record(Op::Keep(self.session.epoch.clone())).await {
+                Ok(()) => {
+                    let kept = self.session.release().await;
+                    let _ = answer.send(kept);
+                    Ended::Kept
+                }
+                // Nobody would end it then.
+                Err(error) => {
+                    let ended = end(self.session).await;
+                    let _ = answer.send(Err(error));
+                    Ended::Disposed(ended)
+                }
             },
+            Some(Ask::Down) => Ended::Disposed(end(self.session).await),
+            Some(Ask::Stop { .. } | Ask::Start { .. }) | None => {
+                let ended = end(self.session).await;
+                match &ended {
+                    Ok(disposal) if disposal.is_clean() => {}
+                    Ok(disposal) => tracing::warn!(left = left(disposal), "not disposed of yet"),
+                    Err(error) => tracing::warn!(error = %encamp_core::Report(error), "not disposed of yet"),
+                }
+                Ended::Disposed(ended)
+            }
         }
     }
 
-    async fn keep(self) -> Result<()> {
-        self.session.record(Op::Keep(self.session.epoch.clone())).await?;
-        self.session.release().await
+    /// The last thing that is asked for; nothing where nobody asks any more, or is heard.
+    async fn until_let_go(&self, asks: &mut mpsc::Receiver<Ask>, stop: &CancellationToken) -> Option<Ask> {
+        let mut over = std::pin::pin!(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = self.session.unwanted() => {}
+                _ = lease_ended(&self.session) => {}
+            }
+        });
+        loop {
+            let asked = tokio::select! {
+                biased;
+                () = &mut over => return None,
+                asked = asks.recv() => asked,
+            };
+            let (machines, how, answer) = match asked {
+                Some(Ask::Stop {
+                    machines,
+                    grace,
+                    answer,
+                }) => (machines, Touch::Stop(grace), answer),
+                Some(Ask::Start { machines, answer }) => (machines, Touch::Start, answer),
+                last => return last,
+            };
+            let mut touching = std::pin::pin!(self.touched(&machines, how));
+            let (done, is_over) = tokio::select! {
+                done = &mut touching => (done, false),
+                () = &mut over => {
+                    self.session.stop.cancel();
+                    (touching.await, true)
+                }
+            };
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(done);
+            if is_over {
+                return None;
+            }
+        }
     }
 
     /// The tenure is given back; others may take it.

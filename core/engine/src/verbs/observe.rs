@@ -58,7 +58,9 @@ async fn look(camp: &Camp, site: &Site, instance: &InstanceName, rows: &[&Intent
     let Some(first) = rows.first() else {
         return Ok(BTreeMap::new());
     };
-    let list = List::new(camp.controller.prefix()).of(first.environment.clone());
+    let list = List::new(camp.controller.prefix())
+        .of(first.environment.clone())
+        .at(site.clone());
     let listing = provider.list(&camp.read_cx(), list).await?;
     let complete = listing.covers(site);
     let keeps = provider.capabilities().keeps;

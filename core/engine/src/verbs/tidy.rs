@@ -42,7 +42,8 @@ pub(crate) async fn tidy(camp: &Arc<Camp>, events: &Events) -> Result<()> {
     Ok(())
 }
 
-/// Removes the secrets of environments that no living row speaks of: their disposal was not finished here.
+/// Removes the secrets of environments that no living row speaks of, and the keys of those that are disposed of: their
+/// disposal was not finished here.
 pub(crate) async fn forget_secrets(camp: &Camp) -> Result<()> {
     // What lies there first, the store second: whoever puts a file has written its environment down before.
     let there = camp.secret_folder.environments().unwrap_or_else(|error| {
@@ -57,6 +58,11 @@ pub(crate) async fn forget_secrets(camp: &Camp) -> Result<()> {
         if let Err(error) = camp.secret_folder.forget(&id) {
             tracing::warn!(environment = %id, error = %Report(&error), "secrets are still in memory");
         }
+    }
+    // A key without a row may be the only way into machines that a lost store knew: that one stays.
+    let rows = camp.journal.environments().await?;
+    for row in rows.iter().filter(|row| row.disposed.is_some()) {
+        camp.forget_login(&row.id);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use encamp_core::Value;
+use encamp_core::{Error, ErrorKind, Report, Value};
 use serde_json::{Map, json};
 
 pub use self::machine::Machine;
@@ -90,17 +90,24 @@ impl Environment {
         self
     }
 
-    /// The same as the text of an environment file.
-    pub fn to_toml(&self) -> String {
-        // Every key is a string and no value is null, so that there is always a text.
-        ::toml::to_string_pretty(&self.keys).unwrap_or_default()
+    /// The same as the text of an environment file. Keys without a value are left out. An error where TOML has no form
+    /// for a value.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        let keys = self
+            .keys
+            .clone()
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, given(value)?)));
+        ::toml::to_string_pretty(&keys.collect::<Map<_, _>>()).map_err(|native| {
+            Error::new(ErrorKind::Invalid, "the description cannot be written as a file").caused_by(native)
+        })
     }
 
     /// Reads and checks it, as a file is read; `load` names what it may speak of.
     pub fn load(&self, like: &Load<'_>) -> Result<Loaded, Failure> {
         let path = self.folder.join(NAME);
         let sources = Program {
-            text: self.to_toml(),
+            text: self.to_toml().map_err(|error| Report(&error).to_string()),
             path: &path,
             others: like.sources,
         };
@@ -138,7 +145,7 @@ impl Secret {
 
 /// The disk, and one text that does not lie there.
 struct Program<'a> {
-    text: String,
+    text: Result<String, String>,
     path: &'a Path,
     others: &'a dyn Sources,
 }
@@ -146,7 +153,7 @@ struct Program<'a> {
 impl Sources for Program<'_> {
     fn read(&self, path: &Path) -> io::Result<String> {
         if path == self.path {
-            return Ok(self.text.clone());
+            return self.text.clone().map_err(io::Error::other);
         }
         self.others.read(path)
     }
@@ -161,6 +168,19 @@ impl Sources for Program<'_> {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
         self.others.open(path)
+    }
+}
+
+/// A value without the keys and items that have none.
+fn given(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Array(items) => Some(items.into_iter().filter_map(given).collect()),
+        Value::Object(keys) => {
+            let keys = keys.into_iter().filter_map(|(key, value)| Some((key, given(value)?)));
+            Some(Value::Object(keys.collect()))
+        }
+        other => Some(other),
     }
 }
 
@@ -213,6 +233,17 @@ mod tests {
         let outputs = &loaded.environment.outputs;
         let rendered = |name: &str| outputs[name].render(&Facts::default(), &Viewer::Controller).unwrap();
         assert_eq!((rendered("a").as_str(), rendered("b").as_str()), (literal, "2"));
+    }
+
+    #[test]
+    fn what_has_no_value_is_left_out() {
+        let environment = Environment::new("shop")
+            .set("ttl", None::<String>)
+            .set("machines", json!({ "a": null }));
+        assert_eq!(environment.to_toml().unwrap(), "name = \"shop\"\n\n[machines]\n");
+        let large = Environment::new("shop").set("ttl", u64::MAX);
+        let said = loaded(&large).unwrap_err().render(false);
+        assert!(said.contains("ttl = 18446744073709551615"), "{said}");
     }
 
     #[test]

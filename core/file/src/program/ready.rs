@@ -57,6 +57,16 @@ impl Ready {
         Self::of("healthcheck", json!(true))
     }
 
+    /// It can be logged in to over SSH: for machines whose provider says that they are reached so.
+    pub fn ssh() -> Self {
+        Self::of("ssh", json!(true))
+    }
+
+    /// cloud-init is done in it, without an error.
+    pub fn cloud_init() -> Self {
+        Self::of("cloud_init", json!(true))
+    }
+
     /// At the latest this long after the machine runs.
     pub fn within(self, within: Duration) -> Self {
         self.set("within", span(within))

@@ -145,6 +145,7 @@ pub(super) fn service() -> Value {
 
 pub(super) fn probe() -> Value {
     let port = "The name of one of its tcp ports.";
+    let is = |about: &str| json!({ "anyOf": [{ "const": true }, live::expression()], "description": about });
     let conditions = [
         ("tcp", text(port), vec![]),
         (
@@ -178,11 +179,9 @@ pub(super) fn probe() -> Value {
             json!({ "anyOf": [{ "const": 0 }, live::expression()], "description": "Its main process has exited 0." }),
             vec![],
         ),
-        (
-            "healthcheck",
-            json!({ "anyOf": [{ "const": true }, live::expression()], "description": "The image's own check is content." }),
-            vec![],
-        ),
+        ("healthcheck", is("The image's own check is content."), vec![]),
+        ("ssh", is("It can be logged in to over SSH."), vec![]),
+        ("cloud_init", is("cloud-init is done in it, without an error."), vec![]),
     ];
     let variants = conditions.into_iter().map(|(condition, schema, own)| {
         let mut properties = Map::new();

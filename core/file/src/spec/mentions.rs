@@ -64,7 +64,12 @@ impl Names {
         match &probe.condition {
             Condition::Http { path, .. } | Condition::File { path } => self.text(path),
             Condition::Run(command) => self.command(command),
-            Condition::Tcp { .. } | Condition::Exited | Condition::Log { .. } | Condition::Healthcheck => {}
+            Condition::Tcp { .. }
+            | Condition::Exited
+            | Condition::Log { .. }
+            | Condition::Healthcheck
+            | Condition::Ssh
+            | Condition::CloudInit => {}
         }
     }
 

@@ -75,4 +75,8 @@ pub enum Condition {
     },
     /// The machine's own check, that of its image, is content.
     Healthcheck,
+    /// It lets in over SSH whom its provider says it lets in, and runs a command for them.
+    Ssh,
+    /// cloud-init is done in it, and without an error.
+    CloudInit,
 }

@@ -403,6 +403,8 @@ setup = [
 ready = [
     { http = "http", path = "/healthz", status = 200, json = { status = "ok", n = 1 } },
     { healthcheck = true },
+    { ssh = true },
+    { cloud_init = true },
     { tcp = "http", of = "group" },
 ]
 

@@ -111,8 +111,10 @@ fn services_secrets_and_probes() {
         matches!(&web.ready[0].condition, Condition::Http { json: Some(json), .. } if json["status"] == "ok" && json["n"] == 1)
     );
     assert!(matches!(web.ready[1].condition, Condition::Healthcheck));
+    assert!(matches!(web.ready[2].condition, Condition::Ssh));
+    assert!(matches!(web.ready[3].condition, Condition::CloudInit));
     assert!(matches!(&web.group_ready[0].condition, Condition::Tcp { port } if port.as_str() == "http"));
-    assert_eq!((web.ready.len(), web.group_ready.len()), (2, 1));
+    assert_eq!((web.ready.len(), web.group_ready.len()), (4, 1));
     assert!(matches!(&full.secrets["shop-token"], SecretSource::Variable(it) if it == "SHOP_TOKEN"));
     assert!(matches!(&full.secrets["db-password"], SecretSource::File(it) if it == Path::new("env/secret/password")));
     assert!(

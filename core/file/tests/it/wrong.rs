@@ -365,7 +365,9 @@ fn probes() {
      --> env/encamp.toml:9:10
       |
     9 | ready = [{}, { tcp = "http", run = "x" }, { http = "http", path = "x", status = 7 }, { exited = 1 }, { run = "" }, { tcp = "http", st...
-      |          ^^ help: one of tcp, http, run, log, file, exited, healthcheck
+      |          ^^
+      |
+      = help: one of tcp, http, run, log, file, exited, healthcheck, ssh, cloud_init
     error[E0141]: a probe has one condition; all probes must hold
      --> env/encamp.toml:9:30
       |

@@ -101,22 +101,12 @@ fn what_comes_later_says_so() {
     9 | setup = [{ ansible = 'play.yml' }]
       |            ^^^^^^^ help: until then: `run`
     "#);
-    assert_snapshot!(web("ready = [{ ssh = true }, { cloud_init = true }]\nnear = 'db'"), @r#"
-    error[E0146]: `ssh` comes with machines that have SSH
-     --> env/encamp.toml:9:12
-      |
-    9 | ready = [{ ssh = true }, { cloud_init = true }]
-      |            ^^^ help: until then: `run`, which is asked in the machine
-    error[E0146]: `cloud_init` comes with machines that have SSH
-     --> env/encamp.toml:9:28
-      |
-    9 | ready = [{ ssh = true }, { cloud_init = true }]
-      |                            ^^^^^^^^^^ help: until then: `run`, which is asked in the machine
+    assert_snapshot!(web("near = 'db'"), @r#"
     error[E0146]: `near` comes with a later version
-      --> env/encamp.toml:10:1
-       |
-    10 | near = 'db'
-       | ^^^^
+     --> env/encamp.toml:9:1
+      |
+    9 | near = 'db'
+      | ^^^^
     "#);
     assert_snapshot!(wrong("name = 'x'\ninclude = ['other.toml']\n"), @r#"
     error[E0146]: `include` comes with a later version
@@ -486,11 +476,23 @@ fn probes() {
       |
     9 | ready = [{ log = 'a(' }, { log = '' }, { file = 'ready' }, { healthcheck = false }]
       |                                                 ^^^^^^^ help: "/ready"
-    error[E0109]: without its health check a machine has nothing to wait for here
+    error[E0109]: there is nothing to wait for here
      --> env/encamp.toml:9:76
       |
     9 | ready = [{ log = 'a(' }, { log = '' }, { file = 'ready' }, { healthcheck = false }]
       |                                                                            ^^^^^ help: `healthcheck = true`, or drop the probe
+    "#);
+    assert_snapshot!(web("ready = [{ ssh = false }, { cloud_init = 1 }]"), @r#"
+    error[E0109]: there is nothing to wait for here
+     --> env/encamp.toml:9:18
+      |
+    9 | ready = [{ ssh = false }, { cloud_init = 1 }]
+      |                  ^^^^^ help: `ssh = true`, or drop the probe
+    error[E0107]: expected a boolean, found a whole number
+     --> env/encamp.toml:9:42
+      |
+    9 | ready = [{ ssh = false }, { cloud_init = 1 }]
+      |                                          ^ help: `true` or `false`
     "#);
     assert_snapshot!(web("ready = [{ tcp = 'http', json = { a = 1 } }, { http = 'http', of = 'groop' }, { run = 'a', stable = '2m', within = '1m' }]"), @r#"
     error[E0103]: `json` belongs to a probe with `http`

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{BoxRead, Cx, Error, ErrorKind, Exit, Report, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
 
 use super::heard::Heard;
 use super::input::Input;
+use super::output::Writing;
 use crate::error;
 use crate::host::{Host, Said, Session, Silence, wait};
 use crate::marks::{Marks, Piece};
@@ -20,6 +21,8 @@ use crate::transport::Channel;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a command that never began is begun anew.
 const BEGUN_MAX: u32 = 5;
+/// How often in a row a connection may turn out to take no further session.
+const FULL_MAX: u32 = 12;
 /// How long a session may take to end that has nothing more to say.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -31,8 +34,8 @@ pub(super) struct Attendant {
     pub(super) job: Job,
     pub(super) run: watch::Sender<RunId>,
     pub(super) input: Input,
-    pub(super) stdout: DuplexStream,
-    pub(super) stderr: DuplexStream,
+    pub(super) out: Writing,
+    pub(super) err: Writing,
 }
 
 /// Tells that a command has begun, or why not.
@@ -56,12 +59,12 @@ enum Outcome {
 
 /// A reader, for as long as there is one, and how much it was given.
 struct Sink {
-    to: Option<DuplexStream>,
+    to: Option<Writing>,
     had: watch::Sender<u64>,
 }
 
 impl Sink {
-    fn new(to: DuplexStream) -> Self {
+    fn new(to: Writing) -> Self {
         Self {
             to: Some(to),
             had: watch::channel(0).0,
@@ -88,6 +91,13 @@ impl Sink {
         }
     }
 
+    /// All was passed on; or why the rest never will be.
+    fn end(&mut self, whole: Result<(), &str>) {
+        if let Some(to) = self.to.take() {
+            to.end(whole);
+        }
+    }
+
     fn had(&self) -> u64 {
         *self.had.borrow()
     }
@@ -102,13 +112,13 @@ impl Attendant {
             job,
             run,
             input,
-            stdout,
-            stderr,
+            out,
+            err,
         } = self;
         let mut attendance = Attendance {
             heard: watch::channel(Heard::default()).0,
-            out: Sink::new(stdout),
-            err: Sink::new(stderr),
+            out: Sink::new(out),
+            err: Sink::new(err),
             tell_begun: Some(tell_begun),
             tell_exit,
             host,
@@ -120,9 +130,17 @@ impl Attendant {
         };
         let lost = attendance.see_through().await;
         let Attendance {
-            tell_begun, tell_exit, ..
+            mut out,
+            mut err,
+            tell_begun,
+            tell_exit,
+            ..
         } = attendance;
         let Some(error) = lost else { return };
+        let why = Report(&error).to_string();
+        // The status may be known, and what was said all the same not all be there.
+        out.end(Err(&why));
+        err.end(Err(&why));
         match tell_begun {
             // Nobody waits for it any more where this fails.
             Some(tell) => drop(tell.send(Err(error))),
@@ -130,7 +148,7 @@ impl Attendant {
                 tell_exit.send_if_modified(|exit| {
                     let unknown = exit.is_none();
                     if unknown {
-                        *exit = Some(Exit::Lost(Report(&error).to_string()));
+                        *exit = Some(Exit::Lost(why));
                     }
                     unknown
                 });
@@ -157,7 +175,7 @@ impl Attendance {
     /// Until all is known; else why it never will be.
     async fn see_through(&mut self) -> Option<Error> {
         let (mut sent, mut begun_times, mut pause) = (false, 0, PAUSE.0);
-        let mut patiently = false;
+        let (mut patiently, mut full_times) = (false, 0);
         // Set when a connection breaks, and taken back when the next one stands.
         let mut search: Option<Cx> = None;
         loop {
@@ -166,14 +184,18 @@ impl Attendance {
             let script = if sent {
                 Script::attach(&id, self.job.input, (self.out.had(), self.err.had()))
             } else {
-                self.job.start(&id, self.host.sweeps())
+                self.job.start(&id, self.host.pools.sweeps())
             };
             let line = script.line(&self.host.access().prefix);
             let before = (self.out.had(), self.err.had());
             let host = Arc::clone(&self.host);
-            let pool = if patiently { &host.patient } else { &host.work };
+            let pool = host.pools.of_commands(patiently);
+            let was_sent = sent;
+            // Over when the session has stood for longer than was waited for it.
+            let mut steady = None;
             let outcome = match host.session(&cx, pool, &line, false).await {
                 Ok(session) => {
+                    steady = Some(Cx::within(pause));
                     let resumes = std::mem::replace(&mut sent, true);
                     self.heard.send_modify(|heard| heard.anew(resumes));
                     self.over(session, pool, &script).await
@@ -186,8 +208,17 @@ impl Attendance {
                 Outcome::Complete => return None,
                 Outcome::Failed(error) => return Some(error),
                 Outcome::Full => {
-                    // The script was not run.
-                    sent = self.heard.borrow().began.is_some();
+                    // This script was not run; a former one may have been.
+                    sent = was_sent;
+                    full_times += 1;
+                    if full_times == FULL_MAX {
+                        return Some(error::no_sessions(self.host.access()));
+                    }
+                    if full_times > 1
+                        && let Err(error) = wait(&cx, PAUSE.0).await
+                    {
+                        return Some(error);
+                    }
                     continue;
                 }
                 Outcome::Stalled => {
@@ -196,6 +227,7 @@ impl Attendance {
                 }
                 Outcome::Cut(why) => why,
             };
+            full_times = 0;
             let heard = self.heard.borrow().clone();
             if heard.refused.as_deref() == Some("absent") {
                 if heard.began.is_some() {
@@ -211,7 +243,9 @@ impl Attendance {
                 }
                 sent = false;
             }
-            if before != (self.out.had(), self.err.had()) {
+            // A command may be quiet for long: that its session stood is enough.
+            let stood = heard.boot.is_some() && steady.is_some_and(|cx| cx.remaining().is_zero());
+            if stood || before != (self.out.had(), self.err.had()) {
                 (search, pause) = (None, PAUSE.0);
             }
             let cx = search.get_or_insert_with(|| {
@@ -294,8 +328,8 @@ impl Attendance {
             }
         };
         if done || self.heard.borrow().is_complete((self.out.had(), self.err.had())) {
-            self.out.to = None;
-            self.err.to = None;
+            self.out.end(Ok(()));
+            self.err.end(Ok(()));
             let quit = async {
                 let told = !midway && stdin.write_all(b"q\n").await.is_ok() && stdin.flush().await.is_ok();
                 let _ = stdin.shutdown().await;

@@ -54,6 +54,25 @@ impl Heard {
 
     /// Whether all is known and `had` is all that was said.
     pub(super) fn is_complete(&self, had: (u64, u64)) -> bool {
-        self.exit.is_some() && self.totals.0 == Some(had.0) && self.totals.1 == Some(had.1)
+        // What the host does not have any more is in no total.
+        self.lost.is_none() && self.exit.is_some() && self.totals.0 == Some(had.0) && self.totals.1 == Some(had.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_hole_is_never_complete() {
+        for lost in [Word::Full, Word::Hole] {
+            let mut heard = Heard::default();
+            for word in [Word::Exit(0), Word::Total(Output::Out, 3), Word::Total(Output::Err, 0)] {
+                heard.take(word);
+            }
+            assert!(heard.is_complete((3, 0)));
+            heard.take(lost);
+            assert!(!heard.is_complete((3, 0)), "{heard:?}");
+        }
     }
 }

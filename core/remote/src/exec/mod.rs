@@ -4,7 +4,10 @@ mod attend;
 mod control;
 mod heard;
 mod input;
+mod output;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,12 +19,14 @@ use tokio::sync::{oneshot, watch};
 use crate::error;
 use crate::host::Host;
 use crate::run::{Job, RunId};
+use crate::within::over;
 use attend::Attendant;
 use control::Handle;
 use input::Input;
+use output::{PIPE_BYTES, output};
 
-/// What a stream holds between a host and a reader that is slower.
-const PIPE_BYTES: usize = 64 * 1024;
+/// How long after a caller's deadline it may take to say what was waited for.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// Runs a command; the answer comes when it has begun.
 pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Duration) -> Result<Process> {
@@ -30,25 +35,24 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
     let id = RunId::fresh()?;
     let (told, exit) = watch::channel(None);
     let (tell_begun, begun) = oneshot::channel();
-    let (stdout, stdout_end) = tokio::io::duplex(PIPE_BYTES);
     let (stdin, stdin_end) = job.input.then(|| tokio::io::duplex(PIPE_BYTES)).unzip();
     let user = job.user.clone();
-    let mut stderr = None;
     let (run, named) = watch::channel(id.clone());
     let killed = Arc::new(AtomicBool::new(false));
-    if let Some(size) = terminal {
+    let (stdout, stderr): (BoxRead, _) = if let Some(size) = terminal {
+        let (stdout, to) = tokio::io::duplex(PIPE_BYTES);
         let session = terminal::open(&host, cx, &job, &id, size).await?;
         tokio::spawn(terminal::attend(
             session,
             id,
-            stdout_end,
+            to,
             stdin_end,
             (tell_begun, told),
             Arc::clone(&killed),
         ));
+        (Box::pin(stdout), None)
     } else {
-        let (stderr_begin, stderr_end) = tokio::io::duplex(PIPE_BYTES);
-        stderr = Some(Box::pin(stderr_begin) as BoxRead);
+        let ((out, stdout), (err, stderr)) = (output(), output());
         let attendant = Attendant {
             host: Arc::clone(&host),
             cx: cx.clone(),
@@ -56,23 +60,16 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
             job,
             run,
             input: Input::new(stdin_end),
-            stdout: stdout_end,
-            stderr: stderr_end,
+            out,
+            err,
         };
         tokio::spawn(attendant.attend(tell_begun, told));
-    }
-    let begun = tokio::time::timeout(cx.remaining(), begun).await;
-    let late = || {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("{} began no command before the deadline", error::place(host.access())),
-        )
-        .retry(Retry::Unknown)
+        (Box::pin(stdout), Some(Box::pin(stderr) as BoxRead))
     };
-    begun.map_err(|_| late())?.map_err(|_| late())??;
+    has_begun(cx, begun, &host).await?;
     Ok(Process {
         stdin: stdin.map(|stdin| Box::pin(stdin) as BoxWrite),
-        stdout: Box::pin(stdout),
+        stdout,
         stderr,
         control: Box::new(Handle {
             host,
@@ -83,4 +80,23 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
             exit,
         }),
     })
+}
+
+/// Waits until it has begun.
+async fn has_begun(cx: &Cx, mut begun: oneshot::Receiver<Result<()>>, host: &Host) -> Result<()> {
+    let late = || {
+        let at = error::place(host.access());
+        let why = format!("{at} began no command before the deadline");
+        Error::new(ErrorKind::Unavailable, why)
+    };
+    let gave_up = tokio::select! {
+        biased;
+        word = &mut begun => return word.unwrap_or_else(|_| Err(late().retry(Retry::Unknown))),
+        gave_up = over(cx) => gave_up,
+    };
+    // Who attends to it has the same deadline, and knows what was waited for, and whether anything was sent.
+    match tokio::time::timeout(LAST_WORD, begun).await {
+        Ok(Ok(word)) => word,
+        _ => Err(gave_up.unwrap_or_else(late).retry(Retry::Unknown)),
+    }
 }

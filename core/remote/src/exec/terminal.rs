@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use encamp_core::{Cx, Exit, Result, Size};
+use encamp_core::{Cx, Error, ErrorKind, Exit, Result, Retry, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::sync::CancellationToken;
 
 use super::attend::{TellBegun, TellExit};
 use crate::error;
-use crate::host::{Host, Said, Session, has_broken};
+use crate::host::{Host, Said, Session, Silence, has_broken};
 use crate::marks::{Marks, Piece};
 use crate::quote::quote;
 use crate::run::{Job, RunId, Word, line};
@@ -17,14 +18,36 @@ use crate::transport::Channel;
 /// What a shell says of a command that was killed.
 const KILLED: i32 = 128 + 9;
 
-/// A session with a terminal, and its host.
+/// A session with a terminal, and what was laid down for it.
 pub(super) struct Opened {
-    host: Arc<Host>,
+    laid_down: LaidDown,
     session: Session,
+}
+
+/// A command on the disk of its host, variables and all: it is removed by the command's end, and else with this.
+struct LaidDown {
+    host: Arc<Host>,
+    id: RunId,
+    removed: bool,
+}
+
+impl Drop for LaidDown {
+    fn drop(&mut self) {
+        if let (false, Ok(runtime)) = (self.removed, tokio::runtime::Handle::try_current()) {
+            let (host, id) = (Arc::clone(&self.host), self.id.clone());
+            runtime.spawn(async move { host.forget(&id).await });
+        }
+    }
 }
 
 /// Lays the command down and opens the session that runs it.
 pub(super) async fn open(host: &Arc<Host>, cx: &Cx, job: &Job, id: &RunId, size: Size) -> Result<Opened> {
+    // Before it is known to be there: the answer alone may be missing.
+    let laid_down = LaidDown {
+        host: Arc::clone(host),
+        id: id.clone(),
+        removed: false,
+    };
     let words = host.ask(cx, &job.store(id, size)).await?;
     let folder = words.iter().find_map(|word| match word {
         Word::Began { folder, .. } => Some(folder.clone()),
@@ -32,11 +55,8 @@ pub(super) async fn open(host: &Arc<Host>, cx: &Cx, job: &Job, id: &RunId, size:
     });
     let run = format!("{}/run", folder.unwrap_or_default());
     let line = line(&host.access().prefix, &format!("sh {}", quote(&run)));
-    let session = host.session(cx, &host.patient, &line, true).await?;
-    Ok(Opened {
-        host: Arc::clone(host),
-        session,
-    })
+    let session = host.session(cx, &host.pools.patient, &line, true).await?;
+    Ok(Opened { laid_down, session })
 }
 
 /// Passes everything on until the session has ended.
@@ -49,15 +69,17 @@ pub(super) async fn attend(
     killed: Arc<AtomicBool>,
 ) {
     let Opened {
-        host,
+        mut laid_down,
         session: Session { channel, lease },
     } = opened;
+    let host = Arc::clone(&laid_down.host);
     let Channel {
         mut stdin,
         mut stdout,
         mut stderr,
         end,
     } = channel;
+    let given_up = CancellationToken::new();
     let mut tell_begun = Some(tell_begun);
     let mut said = Said::default();
     let outputs = async {
@@ -65,9 +87,17 @@ pub(super) async fn attend(
             let mut marks = Marks::new(id.as_str());
             let mut buffer = vec![0; 32 * 1024];
             let mut listens = true;
-            while let Ok(length) = stdout.read(&mut buffer).await
-                && length > 0
-            {
+            loop {
+                let read = match &mut tell_begun {
+                    Some(tell) => tokio::select! {
+                        read = stdout.read(&mut buffer) => read,
+                        () = tell.closed() => return given_up.cancel(),
+                    },
+                    None => stdout.read(&mut buffer).await,
+                };
+                let Some(length) = read.ok().filter(|length| *length > 0) else {
+                    break;
+                };
                 for piece in marks.take(&buffer[..length]) {
                     match piece {
                         Piece::Bytes(bytes) if tell_begun.is_some() => said.take(&bytes),
@@ -103,20 +133,44 @@ pub(super) async fn attend(
     tokio::select! {
         () = outputs => {}
         () = fed => {}
+        // It ends unbegun, where it has not begun by now.
+        () = given_up.cancelled() => return,
     }
-    let words = end.await.words;
+    let end = end.await;
     if let Some(tell) = tell_begun {
-        let _ = tell.send(Err(error::no_shell(host.access(), &said.text())));
+        let error = match host.without_a_word(lease, &host.pools.patient, end, &said).await {
+            Silence::Failed(error) => error,
+            Silence::Full => error::no_sessions(host.access()),
+            Silence::Broken(why) => unseen(&host, &why),
+        };
+        let _ = tell.send(Err(error));
         return;
     }
-    if tell_exit.borrow().is_some() {
+    laid_down.removed = tell_exit.borrow().is_some();
+    if laid_down.removed {
         return;
     }
+    let words = end.words;
     let stands = !has_broken(&lease).await;
     tell_exit.send_replace(Some(match (stands, killed.load(Ordering::Acquire)) {
         (true, true) => Exit::Code(KILLED),
         (true, false) => Exit::Lost("its terminal ended without a status".to_owned()),
         (false, _) => Exit::Lost(format!("the connection broke, and a terminal ends with it: {words}")),
     }));
-    host.forget(&id).await;
+}
+
+/// The connection broke before the command was seen to begin. A command with a terminal is not begun anew by us.
+fn unseen(host: &Host, why: &str) -> Error {
+    let at = error::place(host.access());
+    let error = Error::new(
+        ErrorKind::Unavailable,
+        format!("the connection to {at} broke before the command was seen to begin"),
+    )
+    .retry(Retry::Unknown)
+    .with("host", at);
+    if why.is_empty() {
+        error
+    } else {
+        error.caused_by(why.to_owned())
+    }
 }

@@ -44,7 +44,9 @@ tell_end() {
         fi
         sleep 0.05
     done
-    read -r code <"$d/exit"
+    # On a full disk it is empty.
+    code=
+    read -r code <"$d/exit" && [ -n "$code" ] || { say ho; return; }
     say "x$code"
     while [ -d "$d" ] && { [ ! -e "$d/o.end" ] || [ ! -e "$d/e.end" ]; }; do
         hang_up
@@ -113,7 +115,16 @@ main() {
     take_over
     taken=0
     [ ! -e "$d/i.pos" ] || { number "$d/i.pos" && taken=$number; }
-    if [ -z "$input" ] || [ -e "$d/i.end" ]; then say I; else exec 5<>"$d/i"; fi
+    if [ -z "$input" ]; then
+        say I
+    elif [ -e "$d/i.end" ]; then
+        # The former session may have ended before it could let go.
+        exec 6<>"$d/i.hold"
+        say I
+    else
+        # Without waiting for a reader, and without being one.
+        exec 6<>"$d/i" 5>"$d/i" 6>&-
+    fi
     say "i$taken"
     feed
 }

@@ -20,8 +20,7 @@ feed() {
         e)
             if [ ! -e "$d/i.end" ]; then
                 : >"$d/i.end"
-                exec 5>&-
-                : >"$d/i.hold"
+                exec 5>&- 6<>"$d/i.hold"
             fi
             ;;
         q)

@@ -185,7 +185,9 @@ impl Job {
             id.as_str(),
             self.launch(false)
         );
-        let keep = format!("keep() {{\numask \"$mask\"; umask 077\ncat >\"$d/run\" <<'{end}'\n{run}\n{end}\n}}\n");
+        let keep = format!(
+            "keep() {{\numask \"$mask\"; umask 077\ncat >\"$d/run.$$\" <<'{end}' && mv \"$d/run.$$\" \"$d/run\"\n{run}\n{end}\n}}\n"
+        );
         Script::of(id, &[COMMON, &self.prepare(), &keep, STORE])
     }
 

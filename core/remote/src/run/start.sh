@@ -5,10 +5,11 @@
 # What a stream says. $1: which, `o` or `e`; $2: the session's descriptor for it. A block goes into a file first and
 # then to the session; so what the session did not get is in the file. The last megabytes are kept.
 pump() {
+    trap '' PIPE
     p=0 f=0 g=0 h=0 live=$2
     : >"$d/$1.0"
     while :; do
-        n=$(LC_ALL=C dd bs=65536 count=1 2>&1 >>"$d/$1.$f" 3>&- 4>&-) || { say "d$1"; break; }
+        n=$(LC_ALL=C dd bs=65536 count=1 2>&1 >>"$d/$1.$f" 3>&- 4>&-) || { : >"$d/lost"; say "d$1"; break; }
         case $n in
         *byte*)
             n=${n##*out} n=${n%% byte*}
@@ -61,27 +62,36 @@ await_reader() {
     : >"$d/$1.live"
 }
 
+# Holds the command's input open, whatever becomes of sessions, until its end is told; and, until the command has it, the
+# side that it is read from, so that nobody who writes takes the command for one that does not listen.
+hold() {
+    until [ -s "$d/pid" ] || [ ! -d "$d" ]; do sleep 0.02; done
+    exec 7<&-
+    [ -e "$d/i.end" ] || : <"$d/i.hold"
+}
+
 supervise() {
+    held= from=/dev/null
     if [ -n "$input" ]; then
-        # Holds the command's input open, whatever becomes of sessions, until somebody writes to `i.hold`.
-        (: <"$d/i.hold") 5>"$d/i" 3>&- 4>&- &
+        hold 3>&- 4>&- &
         held=$!
         from=$d/i
-    else
-        held= from=/dev/null
     fi
-    (launch) <"$from" >"$d/o" 2>"$d/e" 3>&- 4>&- &
-    pid=$!
-    began "$pid"
-    echo "$pid $began $pid" >"$d/pid"
-    trap '' PIPE
+    exec 5>&- 7<&-
     pump o 3 <"$d/o" &
     pumps=$!
     pump e 4 <"$d/e" &
     pumps="$pumps $!"
-    say "s$boot $d"
-    wait "$pid"
+    (trap '' PIPE; say "s$boot $d")
+    # In the foreground: what a shell has in the background ignores INT and QUIT for ever.
+    (
+        read -r self rest </proc/self/stat
+        began "$self"
+        echo "$self $began $self" >"$d/pid"
+        launch
+    ) <"$from" >"$d/o" 2>"$d/e" 3>&- 4>&-
     code=$?
+    trap '' PIPE
     echo "$code" >"$d/exit.new"
     mv "$d/exit.new" "$d/exit"
     [ -z "$held" ] || [ -e "$d/i.end" ] || kill "$held"
@@ -116,8 +126,8 @@ leave_behind() {
     done
 }
 
-# Removes what runs have left that nobody asks for any more: they ended, or their supervisor is not there, for longer
-# than `stale` minutes.
+# Removes what runs have left that nobody asks for any more: they ended, or neither their supervisor nor their command is
+# there, for longer than `stale` minutes. A terminal has no supervisor.
 sweep() {
     for r in "$base"/encamp-run-*; do
         [ -d "$r" ] && [ ! -L "$r" ] && [ -O "$r" ] || continue
@@ -125,9 +135,11 @@ sweep() {
         if [ ! -e "$last" ]; then
             last=$r there=
             read -r there <"$r/boot"
-            [ "$there" != "$boot" ] || ! lives "$r/supervisor" || continue
+            [ "$there" != "$boot" ] || { ! lives "$r/supervisor" && ! lives "$r/pid"; } || continue
         fi
-        [ -z "$(find "$last" -prune -mmin "+$stale")" ] || rm -rf "$r"
+        [ -n "$(find "$last" -prune -mmin "+$stale")" ] || continue
+        [ ! -p "$r/i.hold" ] || (: <>"$r/i.hold")
+        rm -rf "$r"
     done
 }
 
@@ -138,22 +150,29 @@ main() {
     echo "$boot" >"$d/boot" && read -r written <"$d/boot" && [ "$written" = "$boot" ] && mkfifo "$d/o" "$d/e" || give_up "full $base"
     [ -z "$input" ] || mkfifo "$d/i" "$d/i.hold" || give_up "full $base"
     prepare </dev/null
+    # Who opens one side alone waits for the other, which may never come.
+    [ -z "$input" ] || exec 6<>"$d/i" 5>"$d/i" 7<"$d/i" 6>&-
     exec 3>&1 >/dev/null
+    # Not in the background, for the command's sake, and yet apart: who waits for the supervisor is ended by it.
     (
-        # Who was taken for dead before this must not begin any more.
-        mkdir "$d/begun" || exit
-        read -r self rest </proc/self/stat
-        began "$self"
-        echo "$self $began" >"$d/supervisor"
-        supervise
-    ) </dev/null &
-    exec 3>&-
+        (
+            # Who was taken for dead before this must not begin any more.
+            mkdir "$d/begun" || exit
+            read -r self rest </proc/self/stat
+            began "$self"
+            echo "$self $began" >"$d/supervisor"
+            read -r stat </proc/self/stat
+            set -- ${stat##*) }
+            kill -KILL "$2"
+            supervise
+        )
+        :
+    ) </dev/null
+    exec 3>&- 7<&-
     began $$
     echo "$$ $began" >"$d/main"
     taken=0
     trap '' PIPE
-    # Waits until the command has it open. A child that ends meanwhile would interrupt that in some shells.
-    [ -z "$input" ] || exec 5>"$d/i"
     [ -z "$stale" ] || (sweep) </dev/null 4>&- &
     feed
 }

@@ -3,7 +3,8 @@
 d=${0%/*}
 read -r boot <"$d/boot"
 say() { printf '\036encamp-%s:%s\036' "$id" "$1"; }
-stty rows "$rows" cols "$cols" 2>/dev/null
+# A client that has no terminal itself asks for one without any modes.
+stty sane rows "$rows" cols "$cols" 2>/dev/null
 tty >"$d/tty" 2>/dev/null
 read -r stat <"/proc/$$/stat"
 set -- ${stat##*) }

@@ -71,6 +71,10 @@ pub(crate) trait Connection: Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// The host takes no further session on this connection.
+    #[cfg_attr(
+        not(any(test, feature = "russh")),
+        expect(dead_code, reason = "only the client of our own is told so")
+    )]
     Sessions,
     /// The connection does not stand any more, or breaks now.
     Broken(String),
@@ -94,6 +98,8 @@ pub(crate) struct End {
     pub(crate) refused: bool,
     /// It was given up, because its reader stood still and others would have had to.
     pub(crate) stalled: bool,
+    /// What it exited with, where that was told.
+    pub(crate) status: Option<i32>,
     /// In the client's words.
     pub(crate) words: String,
 }

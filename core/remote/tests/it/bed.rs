@@ -64,11 +64,12 @@ impl Bed {
         } else {
             "MaxStartups 100"
         };
-        // What is set first counts, so the test's lines come first.
+        // What is set first counts, so the test's lines come first. What this machine's user has a shell do first can
+        // take longer than all else, and is in another home.
         let config = |port: u16| {
             format!(
-                "{lines}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nUsePAM no\nStrictModes no\n\
-                 PidFile none\nPermitRootLogin prohibit-password\n{startups}\nSetEnv XDG_RUNTIME_DIR={}\n",
+                "{lines}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {0}\nAuthorizedKeysFile {1}\nUsePAM no\nStrictModes no\n\
+                 PidFile none\nPermitRootLogin prohibit-password\n{startups}\nSetEnv XDG_RUNTIME_DIR={2} HOME={2}\n",
                 at("host").display(),
                 at("authorized").display(),
                 at("run").display()
@@ -106,15 +107,25 @@ impl Bed {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Waits until runs have left nothing.
+    /// Processes that sessions of this server have left.
+    pub(crate) fn at_work(&self) -> Vec<String> {
+        let variable = format!("XDG_RUNTIME_DIR={}", self.path("run").display());
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let read = |entry: &std::fs::DirEntry, name| std::fs::read_to_string(entry.path().join(name)).ok();
+        all.filter(|entry| read(entry, "environ").is_some_and(|all| all.split('\0').any(|set| set == variable)))
+            .map(|entry| format!("{} {:?}", entry.file_name().display(), read(&entry, "cmdline")))
+            .collect()
+    }
+
+    /// Waits until runs have left nothing, neither files nor processes.
     pub(crate) async fn is_clean(&self) {
-        for _ in 0..100 {
-            if self.left_behind().is_empty() {
+        for _ in 0..200 {
+            if self.left_behind().is_empty() && self.at_work().is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("left behind: {:?}", self.left_behind());
+        panic!("left behind: {:?}; {:#?}", self.left_behind(), self.at_work());
     }
 
     /// Ends the server and everything that it serves, as a crash of the host would.
@@ -204,6 +215,26 @@ fn start(config: &Path, log: &Path, text: impl Fn(u16) -> String) -> (u16, Child
     );
 }
 
+/// A disk of the test's own below the run folder.
+pub(crate) struct Disk<'a>(&'a Bed);
+
+impl<'a> Disk<'a> {
+    pub(crate) fn of(bed: &'a Bed, size: &str) -> Self {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(bed.path("run"))
+            .status();
+        assert!(mounted.is_ok_and(|status| status.success()), "mounting needs root");
+        Self(bed)
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path("run")).status();
+    }
+}
+
 pub(crate) fn ambient() -> Ambient {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
     Ambient::new([("PATH".to_owned(), path)], None)
@@ -242,8 +273,17 @@ pub(crate) struct Done {
     pub(crate) err: String,
 }
 
-/// Reads a command to its end.
+/// Reads a command to its end. Its outputs end with an error exactly where its outcome is lost; a terminal's do not.
 pub(crate) async fn finish(process: Process) -> Done {
+    let terminal = process.stderr.is_none();
+    let (done, broken) = finish_with(process).await;
+    let lost = matches!(done.exit, Exit::Lost(_)) && !terminal;
+    assert_eq!(broken.len(), if lost { 2 } else { 0 }, "{:?}: {broken:?}", done.exit);
+    done
+}
+
+/// Reads a command to its end; and with which errors its outputs ended.
+pub(crate) async fn finish_with(process: Process) -> (Done, Vec<std::io::Error>) {
     let Process {
         stdin,
         mut stdout,
@@ -255,22 +295,24 @@ pub(crate) async fn finish(process: Process) -> Done {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let read = async {
         let errors = async {
-            if let Some(mut stderr) = stderr {
-                stderr.read_to_end(&mut err).await.unwrap();
+            match stderr {
+                Some(mut stderr) => stderr.read_to_end(&mut err).await.err(),
+                None => None,
             }
         };
-        let (read, ()) = tokio::join!(stdout.read_to_end(&mut out), errors);
-        read.unwrap();
-        control.wait().await.unwrap()
+        let (read, errors) = tokio::join!(stdout.read_to_end(&mut out), errors);
+        let broken: Vec<_> = read.err().into_iter().chain(errors).collect();
+        (control.wait().await.unwrap(), broken)
     };
-    let exit = tokio::time::timeout(Duration::from_secs(60), read)
+    let (exit, broken) = tokio::time::timeout(Duration::from_secs(60), read)
         .await
         .expect("the command ends");
-    Done {
+    let done = Done {
         exit,
         out: String::from_utf8_lossy(&out).into_owned(),
         err: String::from_utf8_lossy(&err).into_owned(),
-    }
+    };
+    (done, broken)
 }
 
 /// Runs a command to its end.

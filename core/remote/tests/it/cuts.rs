@@ -3,38 +3,42 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use encamp_core::{Cx, Exit, Signal, Size, SshAccess};
+use encamp_core::{Cx, Exit, Signal, SshAccess};
 use encamp_remote::{Client, Options, Remote};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
-use crate::bed::{Bed, Done, ambient, cases, cx, done, finish, run, sha256, shell};
+use crate::bed::{Bed, Disk, Done, ambient, cases, cx, done, finish, finish_with, run, sha256, shell};
 use crate::relay::Relay;
 
 cases!(
     a_cut_leaves_no_hole_and_no_repeat,
     a_cut_in_the_middle_of_much_output,
     a_cut_in_the_middle_of_input,
+    a_cut_under_input_that_nobody_reads,
     a_cut_at_the_beginning_begins_a_command_once,
     a_silent_link_is_found_out,
     a_silent_link_under_much_output,
     many_cuts_in_a_row,
+    a_quiet_command_is_searched_for_at_each_cut,
     a_command_that_ends_during_a_cut_has_its_status,
     a_host_that_stays_away_is_a_lost_outcome,
+    a_host_that_stays_away_after_the_status_leaves_no_whole_output,
+    a_disk_that_fills_up_during_a_cut_leaves_no_whole_output,
     what_is_gone_is_a_lost_outcome,
-    a_terminal_ends_with_its_link,
     a_signal_after_a_cut_arrives,
     what_others_left_is_swept,
 );
 
-struct Link {
-    bed: Bed,
-    relay: Relay,
-    remote: Remote,
-    access: SshAccess,
+/// A server behind a link that can be cut.
+pub(crate) struct Link {
+    pub(crate) bed: Bed,
+    pub(crate) relay: Relay,
+    pub(crate) remote: Remote,
+    pub(crate) access: SshAccess,
 }
 
-async fn link(client: Client) -> Link {
+pub(crate) async fn link(client: Client) -> Link {
     let bed = Bed::new();
     let relay = Relay::to(bed.port).await;
     let mut access = bed.access();
@@ -132,6 +136,33 @@ async fn a_cut_in_the_middle_of_input(client: Client) {
     };
     let (ended, ()) = tokio::join!(finish(process), feeding);
     assert_eq!(ended, done(2, &format!("{}  -\n", sha256(&bytes)), ""));
+    bed.is_clean().await;
+}
+
+async fn a_cut_under_input_that_nobody_reads(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let mut exec = shell("sleep 2; exit 4");
+    exec.stdin = true;
+    let mut process = remote.exec(&cx(), &access, None, exec).await.unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    // Half of what a pipe holds; the rest is for the session that takes over.
+    stdin.write_all(&vec![b'x'; 32 * 1024]).await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    relay.cut();
+    sleep(Duration::from_millis(200)).await;
+    relay.mend();
+    let feeding = async {
+        // Whether it is taken is not known before the end.
+        let _ = stdin.write_all(&vec![b'x'; 256 * 1024]).await;
+    };
+    let (ended, ()) = tokio::join!(finish(process), feeding);
+    assert_eq!(ended, done(4, "", ""));
+    drop(stdin);
     bed.is_clean().await;
 }
 
@@ -238,6 +269,32 @@ async fn many_cuts_in_a_row(client: Client) {
     bed.is_clean().await;
 }
 
+async fn a_quiet_command_is_searched_for_at_each_cut(client: Client) {
+    let Link {
+        bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    // Each search alone is shorter than the patience; from the first cut to the last it is much longer.
+    let soon = Cx::within(Duration::from_millis(1500));
+    let process = remote
+        .exec(&soon, &access, None, shell("sleep 7; echo last; exit 6"))
+        .await
+        .unwrap();
+    let cuts = async {
+        for _ in 0..2 {
+            relay.cut();
+            sleep(Duration::from_millis(600)).await;
+            relay.mend();
+            sleep(Duration::from_millis(4500)).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(finish(process), cuts);
+    assert_eq!(ended, done(6, "last\n", ""));
+    bed.is_clean().await;
+}
+
 async fn a_command_that_ends_during_a_cut_has_its_status(client: Client) {
     let Link {
         bed,
@@ -282,6 +339,70 @@ async fn a_host_that_stays_away_is_a_lost_outcome(client: Client) {
     assert_eq!(bed.left_behind().len(), 1);
 }
 
+async fn a_host_that_stays_away_after_the_status_leaves_no_whole_output(client: Client) {
+    let Link {
+        bed: _bed,
+        relay,
+        remote,
+        access,
+    } = link(client).await;
+    let short = Cx::within(Duration::from_secs(2));
+    let mut process = remote
+        .exec(
+            &short,
+            &access,
+            None,
+            shell("(sleep 0.9; echo late) & echo first; exit 0"),
+        )
+        .await
+        .unwrap();
+    let mut first = [0; 6];
+    process.stdout.read_exact(&mut first).await.unwrap();
+    assert_eq!(process.control.wait().await.unwrap(), Exit::Code(0));
+    relay.cut();
+    let (ended, broken) = finish_with(process).await;
+    assert_eq!(ended, done(0, "", ""));
+    assert_eq!(broken.len(), 2, "{broken:?}");
+    for error in broken {
+        assert!(error.to_string().contains("not reached again"), "{error}");
+    }
+}
+
+async fn a_disk_that_fills_up_during_a_cut_leaves_no_whole_output(client: Client) {
+    for (by_others, script) in [
+        // There is room for the status again, and what was said has a hole.
+        (false, "sleep 0.3; seq 1 500000; rm -f $XDG_RUNTIME_DIR/ballast; exit 0"),
+        // Then not even the status can be kept.
+        (true, "sleep 0.6; exit 0"),
+    ] {
+        let Link {
+            bed,
+            relay,
+            remote,
+            access,
+        } = link(client).await;
+        let _disk = Disk::of(&bed, "600k");
+        std::fs::write(bed.path("run/ballast"), vec![0; 64 << 10]).unwrap();
+        let process = remote.exec(&cx(), &access, None, shell(script)).await.unwrap();
+        relay.cut();
+        if by_others {
+            // As much as there is room for.
+            let _ = std::fs::write(bed.path("run/full"), vec![0; 1 << 20]);
+        }
+        let mend = async {
+            sleep(Duration::from_millis(1200)).await;
+            relay.mend();
+        };
+        let ((ended, broken), ()) = tokio::join!(finish_with(process), mend);
+        assert_eq!(broken.len(), 2, "{script}: {:?}, {} bytes", ended.exit, ended.out.len());
+        for error in broken {
+            assert!(error.to_string().contains("does not have all"), "{script}: {error}");
+        }
+        let lost = matches!(ended.exit, Exit::Lost(_));
+        assert_eq!(lost, by_others, "{script}: {:?}", ended.exit);
+    }
+}
+
 async fn what_is_gone_is_a_lost_outcome(client: Client) {
     for (what, expected) in [
         ("folder", "is gone"),
@@ -320,39 +441,6 @@ async fn what_is_gone_is_a_lost_outcome(client: Client) {
     }
 }
 
-async fn a_terminal_ends_with_its_link(client: Client) {
-    let Link {
-        bed,
-        relay,
-        remote,
-        access,
-    } = link(client).await;
-    let mut exec = shell("echo $$; exec sleep 60");
-    exec.tty = Some(Size::new(24, 80));
-    let mut process = remote.exec(&cx(), &access, None, exec).await.unwrap();
-    let mut pid = vec![0; 8];
-    let length = process.stdout.read(&mut pid).await.unwrap();
-    let pid: i32 = String::from_utf8_lossy(&pid[..length]).trim().parse().unwrap();
-    relay.cut();
-    let mend = async {
-        sleep(Duration::from_millis(100)).await;
-        relay.mend();
-    };
-    let (ended, ()) = tokio::join!(finish(process), mend);
-    let Exit::Lost(how) = &ended.exit else {
-        panic!("{ended:?}")
-    };
-    assert!(how.contains("the connection broke"), "{how}");
-    for _ in 0..100 {
-        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-            bed.is_clean().await;
-            return;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{pid} lives on");
-}
-
 async fn a_signal_after_a_cut_arrives(client: Client) {
     let Link {
         bed,
@@ -380,6 +468,27 @@ async fn a_signal_after_a_cut_arrives(client: Client) {
     bed.is_clean().await;
 }
 
+fn make_old(paths: &[impl AsRef<std::ffi::OsStr>]) {
+    let touched = std::process::Command::new("touch")
+        .args(["-h", "-d", "2 hours ago"])
+        .args(paths)
+        .status();
+    assert!(touched.unwrap().success());
+}
+
+/// Whether a process ends soon; it does not live on in any case.
+async fn ends(child: &mut std::process::Child) -> bool {
+    for _ in 0..40 {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    false
+}
+
 async fn what_others_left_is_swept(client: Client) {
     let Link {
         bed,
@@ -388,21 +497,23 @@ async fn what_others_left_is_swept(client: Client) {
         relay: _relay,
     } = link(client).await;
     let run_folder = bed.path("run");
+    let mut living = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", living.id())).unwrap();
+    let began = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap();
     let make = |name: &str, boot: &str, ended: bool, old: bool| {
         let folder = run_folder.join(format!("encamp-run-{name}"));
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("boot"), format!("{boot}\n")).unwrap();
+        if name.contains("living") {
+            std::fs::write(folder.join("pid"), format!("{0} {began} {0}\n", living.id())).unwrap();
+        }
         let mut touched = vec![folder.clone()];
         if ended {
             std::fs::write(folder.join("exit"), "0\n").unwrap();
             touched.push(folder.join("exit"));
         }
         if old {
-            let status = std::process::Command::new("touch")
-                .args(["-d", "2 hours ago"])
-                .args(&touched)
-                .status();
-            assert!(status.unwrap().success());
+            make_old(&touched);
         }
     };
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -410,15 +521,27 @@ async fn what_others_left_is_swept(client: Client) {
     make("ended-old", boot, true, true);
     make("ended-new", boot, true, false);
     make("unfinished-old", boot, false, true);
+    make("living-old", boot, false, true);
+    make("living-other-boot-old", "x", false, true);
     make("other-boot-old", "x", false, true);
     make("other-boot-new", "x", false, false);
     std::os::unix::fs::symlink("/etc", run_folder.join("encamp-run-link")).unwrap();
-    let aged = std::process::Command::new("touch")
-        .args(["-h", "-d", "2 hours ago"])
-        .arg(run_folder.join("encamp-run-link"))
-        .status();
-    assert!(aged.unwrap().success());
+    make_old(&[run_folder.join("encamp-run-link")]);
+    // What waits there for ever is let go.
+    let waits = run_folder.join("encamp-run-unfinished-old/i.hold");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&waits)
+            .status()
+            .unwrap()
+            .success()
+    );
+    make_old(&[waits.parent().unwrap()]);
+    let mut waiting = std::process::Command::new("cat").arg(&waits).spawn().unwrap();
     run(&remote, &access, shell("sleep 0.5")).await.unwrap();
+    assert!(ends(&mut waiting).await, "it waits on");
+    living.kill().unwrap();
+    living.wait().unwrap();
     // Its own goes a moment after its end.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut left: Vec<_> = bed
@@ -427,6 +550,6 @@ async fn what_others_left_is_swept(client: Client) {
         .map(|path| path.file_name().unwrap().to_string_lossy().replace("encamp-run-", ""))
         .collect();
     left.sort();
-    assert_eq!(left, ["ended-new", "link", "other-boot-new"]);
+    assert_eq!(left, ["ended-new", "link", "living-old", "other-boot-new"]);
     assert!(std::path::Path::new("/etc/passwd").exists());
 }

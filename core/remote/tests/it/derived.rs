@@ -8,16 +8,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use encamp_core::layers::{Options as Layers, stack};
 use encamp_core::{
-    Access, AccessForm, Capabilities, CopyOut, Create, Created, Cx, Error, ErrorKind, Identity, InstanceName, Keeps,
-    Labels, List, Listing, Observed, Phase, Provider, Removal, Result, Settle, Site, SshAccess, Target, Ticket, Verb,
-    label,
+    Access, AccessForm, Capabilities, CopyOut, Create, Created, Cx, Dial, EnvId, Error, ErrorKind, Identity,
+    InstanceName, Keeps, Labels, List, Listing, Observed, Phase, Provider, PublicKey, Removal, Result, Settle, Site,
+    SshAccess, Target, Ticket, Verb, label,
 };
 use encamp_remote::{KeyFolder, derive};
 use tokio::io::AsyncReadExt;
 
-use crate::bed::{Bed, command, cx, done, finish, remote, shell};
+use crate::bed::{Bed, cases, command, cx, done, finish, remote, shell};
 
 const ENVIRONMENT: &str = "0123456789";
+
+cases!(an_environments_own_key_is_let_in);
 
 #[derive(Debug)]
 struct Lab {
@@ -81,8 +83,8 @@ fn target() -> Target {
 /// A machine that is reached with the environment's own key, and where that is.
 fn machine(bed: &Bed) -> (SshAccess, Arc<KeyFolder>) {
     let keys = bed.path("keys");
-    std::fs::create_dir_all(&keys).unwrap();
-    std::fs::copy(bed.path("user"), keys.join(ENVIRONMENT)).unwrap();
+    std::fs::create_dir_all(keys.join(ENVIRONMENT)).unwrap();
+    std::fs::copy(bed.path("user"), keys.join(ENVIRONMENT).join("login")).unwrap();
     let mut access = bed.access();
     access.identity = Identity::Environment;
     (access, Arc::new(KeyFolder::new(keys)))
@@ -128,6 +130,37 @@ async fn the_verbs_are_supplied_and_said() {
         .map(drop)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "logs stay the provider's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_lines_need_no_place_among_commands() {
+    // As many commands as there are connections: all places are taken.
+    let bed = Bed::with("MaxSessions 1");
+    let (access, keys) = machine(&bed);
+    let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
+    let provider = derive(lab, Arc::new(remote(encamp_remote::Client::ByIdentity)), keys);
+    let mut processes = Vec::new();
+    let sleeps = || {
+        let mut exec = shell("sleep 60");
+        exec.target = target();
+        exec
+    };
+    for _ in 0..8 {
+        processes.push(provider.exec(&cx(), sleeps()).await.unwrap());
+    }
+    // That there is none is known by one command more.
+    let more = Cx::within(Duration::from_secs(2));
+    assert!(provider.exec(&more, sleeps()).await.is_err());
+    let within = Cx::within(Duration::from_secs(8));
+    let copied = provider.copy_out(&within, CopyOut::new(target(), "/etc/hostname"));
+    let mut bytes = Vec::new();
+    copied.await.unwrap().read_to_end(&mut bytes).await.unwrap();
+    assert!(bytes.starts_with(b"hostname\0"));
+    let to = Dial::new(target(), bed.port);
+    drop(provider.dial(&within, to).await.unwrap());
+    for mut process in processes {
+        process.control.signal(encamp_core::Signal::Kill).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,11 +228,32 @@ async fn a_native_provider_is_left_as_it_is() {
 async fn an_environment_without_a_key_is_told() {
     let bed = Bed::new();
     let (access, keys) = machine(&bed);
-    std::fs::remove_file(bed.path("keys").join(ENVIRONMENT)).unwrap();
+    std::fs::remove_file(bed.path("keys").join(ENVIRONMENT).join("login")).unwrap();
     let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
     let provider = derive(lab, Arc::new(remote(encamp_remote::Client::ByIdentity)), keys);
     let mut exec = command(&["true"]);
     exec.target = target();
     let error = provider.exec(&cx(), exec).await.unwrap_err();
     assert!(error.message().contains(ENVIRONMENT), "{error:?}");
+}
+
+async fn an_environments_own_key_is_let_in(client: encamp_remote::Client) {
+    let bed = Bed::new();
+    let (access, _) = machine(&bed);
+    let keys = KeyFolder::new(bed.path("own keys"));
+    let environment = EnvId::new(ENVIRONMENT).unwrap();
+    let PublicKey(public) = keys.public_key(&environment).unwrap();
+    let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
+    let provider = derive(lab, Arc::new(remote(client)), Arc::new(keys.clone()));
+    let runs = || async {
+        let mut exec = shell("exit 3");
+        exec.target = target();
+        provider.exec(&cx(), exec).await
+    };
+    // Nobody has let it in yet.
+    let error = runs().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+    std::fs::write(bed.path("authorized"), format!("{public}\n")).unwrap();
+    assert_eq!(finish(runs().await.unwrap()).await, done(3, "", ""));
+    keys.forget(&environment).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use encamp_core::{ErrorKind, Exit, Signal, Size};
+use encamp_core::{ErrorKind, Exit, Signal};
 use encamp_remote::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -16,9 +16,9 @@ cases!(
     input_that_nobody_reads_harms_nobody,
     much_output_has_no_hole,
     signals_reach_all_that_the_command_started,
+    a_command_has_the_signals_of_a_terminal,
+    the_end_of_input_may_come_after_the_command,
     many_commands_at_once_find_room,
-    a_terminal_has_a_size_and_a_status,
-    a_terminal_is_signalled,
     what_is_left_behind_makes_nobody_wait,
     a_host_with_busybox_alone_is_enough,
     another_user_is_asked_of_sudo,
@@ -181,6 +181,36 @@ async fn signals_reach_all_that_the_command_started(client: Client) {
     bed.is_clean().await;
 }
 
+async fn a_command_has_the_signals_of_a_terminal(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    for (signal, code) in [(Signal::Int, 130), (Signal::Quit, 131)] {
+        // A shell that something ignores when it begins can take no interest in it any more.
+        let exec = shell("ulimit -c 0; echo ready; sleep 60; exit 1");
+        let mut process = remote.exec(&cx(), &bed.access(), None, exec).await.unwrap();
+        process.stdout.read_exact(&mut [0; 6]).await.unwrap();
+        process.control.signal(signal.clone()).await.unwrap();
+        assert_eq!(finish(process).await.exit, Exit::Code(code), "{signal}");
+    }
+    let trapped = shell("trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.05; done");
+    let mut process = remote.exec(&cx(), &bed.access(), None, trapped).await.unwrap();
+    process.stdout.read_exact(&mut [0; 6]).await.unwrap();
+    process.control.signal(Signal::Int).await.unwrap();
+    assert_eq!(finish(process).await, done(5, "got\n", ""));
+    bed.is_clean().await;
+}
+
+async fn the_end_of_input_may_come_after_the_command(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    // What it leaves behind keeps its output open for a while.
+    let mut exec = shell("sleep 0.7 & exit 3");
+    exec.stdin = true;
+    let mut process = remote.exec(&cx(), &bed.access(), None, exec).await.unwrap();
+    assert_eq!(process.control.wait().await.unwrap(), Exit::Code(3));
+    process.stdin.as_mut().unwrap().shutdown().await.unwrap();
+    assert_eq!(finish(process).await, done(3, "", ""));
+    bed.is_clean().await;
+}
+
 async fn many_commands_at_once_find_room(client: Client) {
     let (bed, remote) = (Bed::with("MaxSessions 3"), remote(client));
     let access = bed.access();
@@ -194,47 +224,6 @@ async fn many_commands_at_once_find_room(client: Client) {
         }
     });
     futures_util::future::join_all(all).await;
-    bed.is_clean().await;
-}
-
-async fn a_terminal_has_a_size_and_a_status(client: Client) {
-    let (bed, remote) = (Bed::new(), remote(client));
-    let mut exec = shell(
-        "stty size; trap 'stty size; exit 5' WINCH; read line; echo \"<$line>\"; tty; while :; do sleep 0.05; done",
-    );
-    exec.tty = Some(Size::new(24, 101));
-    exec.stdin = true;
-    exec.env.insert("SECRET".into(), "x".into());
-    let mut process = remote.exec(&cx(), &bed.access(), None, exec).await.unwrap();
-    assert!(process.stderr.is_none());
-    process.stdin.as_mut().unwrap().write_all(b"hello\n").await.unwrap();
-    let mut seen = String::new();
-    while !seen.contains("/dev/pts/") {
-        let mut buffer = [0; 512];
-        let length = process.stdout.read(&mut buffer).await.unwrap();
-        assert!(length > 0, "{seen}");
-        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
-    }
-    assert!(seen.contains("24 101") && seen.contains("<hello>"), "{seen}");
-    process.control.resize(Size::new(30, 99)).await.unwrap();
-    let _stdin = process.stdin.take();
-    let ended = finish(process).await;
-    assert_eq!(ended.exit, Exit::Code(5), "{ended:?}");
-    assert!(ended.out.contains("30 99"), "{ended:?}");
-    bed.is_clean().await;
-}
-
-async fn a_terminal_is_signalled(client: Client) {
-    let (bed, remote) = (Bed::new(), remote(client));
-    for (signal, code) in [(Signal::Int, 130), (Signal::Kill, 137)] {
-        let mut exec = shell("echo ready; exec sleep 60");
-        exec.tty = Some(Size::new(24, 80));
-        let mut process = remote.exec(&cx(), &bed.access(), None, exec).await.unwrap();
-        let mut ready = [0; 5];
-        process.stdout.read_exact(&mut ready).await.unwrap();
-        process.control.signal(signal).await.unwrap();
-        assert_eq!(finish(process).await.exit, Exit::Code(code));
-    }
     bed.is_clean().await;
 }
 
@@ -287,6 +276,12 @@ async fn a_host_with_busybox_alone_is_enough(client: Client) {
         .unwrap();
     process.control.signal(Signal::Term).await.unwrap();
     assert_eq!(finish(process).await.exit, Exit::Code(143));
+    let mut process = remote
+        .exec(&cx(), &access, None, command(&["sleep", "60"]))
+        .await
+        .unwrap();
+    process.control.signal(Signal::Int).await.unwrap();
+    assert_eq!(finish(process).await.exit, Exit::Code(130));
     bed.is_clean().await;
 }
 

@@ -1,10 +1,12 @@
 //! Files and connections.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use encamp_core::{CopyIn, CopyOut, Dial, ErrorKind, Listen};
 use encamp_remote::Client;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bed::{Bed, cases, cx, remote, run, shell, target};
@@ -13,7 +15,10 @@ use crate::relay::Relay;
 cases!(
     files_go_in_and_out,
     what_cannot_be_copied_is_told,
+    what_tar_says_is_understood_in_any_language,
     half_a_stream_is_no_whole_one,
+    a_source_that_breaks_is_told,
+    what_nobody_reads_is_packed_no_more,
     files_hold_up_no_command,
     ports_are_dialled_from_the_host,
     ports_are_listened_on_at_the_host,
@@ -117,6 +122,31 @@ async fn what_cannot_be_copied_is_told(client: Client) {
         .unwrap_err();
 }
 
+async fn what_tar_says_is_understood_in_any_language(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    // A `tar` of the test's own, which speaks the language of its user.
+    let tools = bed.path("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let script = "#!/bin/sh\ntell() { [ \"$LC_ALL\" = C ] && echo \"tar: a: $1\" >&2 || echo \"tar: a: $2\" >&2; }\n\
+                  case $1 in\n\
+                  -cf) /bin/tar \"$@\"; tell 'file changed as we read it' 'Datei hat sich beim Lesen verändert'; exit 1 ;;\n\
+                  *) cat >/dev/null; tell 'No space left on device' 'Kein Speicherplatz mehr'; exit 2 ;;\nesac\n";
+    std::fs::write(tools.join("tar"), script).unwrap();
+    std::fs::set_permissions(tools.join("tar"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut access = bed.access();
+    let path = format!("PATH={}:/usr/bin:/bin", tools.display());
+    access.prefix = ["env", &path, "LC_ALL=de_DE.UTF-8"].map(str::to_owned).to_vec();
+    let a = CopyOut::new(target(), "/etc/hostname");
+    let mut out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
+    let mut bytes = Vec::new();
+    out.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(unpacked(&bytes)[0].0, "hostname");
+    let a = CopyIn::new(target(), bed.path("in").to_str().unwrap());
+    let tar = stream(packed(&[("a", b"x")]));
+    let error = remote.copy_in(&cx(), &access, None, &a, tar).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Quota, "{error:?}");
+}
+
 async fn half_a_stream_is_no_whole_one(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
     let relay = Relay::to(bed.port).await;
@@ -130,6 +160,58 @@ async fn half_a_stream_is_no_whole_one(client: Client) {
     relay.cut();
     let error = out.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert!(error.to_string().contains("broke while"), "{error}");
+}
+
+/// An archive with an end, and an error behind it.
+struct Breaking(std::io::Cursor<Vec<u8>>);
+
+impl AsyncRead for Breaking {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.0.position() == self.0.get_ref().len() as u64 {
+            return Poll::Ready(Err(std::io::Error::other("the source broke")));
+        }
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+async fn a_source_that_breaks_is_told(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let access = bed.access();
+    let whole = packed(&[("a", b"a"), ("b", b"b")]);
+    // Between two files, where tar takes it for a whole one, and behind the end.
+    for length in [1024, whole.len()] {
+        let source = Breaking(std::io::Cursor::new(whole[..length].to_vec()));
+        let a = CopyIn::new(target(), bed.path("in").to_str().unwrap());
+        let copied = remote.copy_in(&cx(), &access, None, &a, Box::pin(source)).await;
+        let error = encamp_core::Report(&copied.unwrap_err()).to_string();
+        assert!(error.contains("the source broke"), "{length}: {error}");
+    }
+}
+
+async fn what_nobody_reads_is_packed_no_more(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let access = bed.access();
+    let big = bed.path("big");
+    std::fs::File::create(&big).unwrap().set_len(64 << 30).unwrap();
+    let a = CopyOut::new(target(), big.to_str().unwrap());
+    let mut out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
+    out.read_exact(&mut [0; 4096]).await.unwrap();
+    drop(out);
+    for _ in 0..100 {
+        if !is_packed(&bed) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it is still packed");
+}
+
+/// Whether a tar packs something of this bed.
+fn is_packed(bed: &Bed) -> bool {
+    let folder = bed.folder.path().to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.any(|line| line.starts_with("tar\0-cf") && line.contains(folder))
 }
 
 async fn files_hold_up_no_command(client: Client) {

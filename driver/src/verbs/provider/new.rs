@@ -1,7 +1,7 @@
 //! `encamp provider new`: a provider in shell that works, to begin with.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use encamp::KindName;
@@ -14,10 +14,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Refusal};
 use crate::{output, words};
 
-const MANIFEST: &str = include_str!("skeleton.provider.toml");
-const SCRIPT: &str = include_str!("skeleton.sh");
-/// What stands for the kind's name in them.
-const NAME: &str = "NAME";
+/// The example of a provider in shell, as links.
+const MANIFEST: &str = include_str!("yard.provider.toml");
+const SCRIPT: &str = include_str!("yard.sh");
+/// Its name, which is nowhere in them but where it stands for the kind.
+const NAME: &str = "yard";
 
 pub(in crate::verbs) fn new(desk: &Desk, args: &NewProvider) -> Result<Exit, Failure> {
     let Language::Shell = args.lang;
@@ -33,10 +34,12 @@ pub(in crate::verbs) fn new(desk: &Desk, args: &NewProvider) -> Result<Exit, Fai
             return Err(refusal.help("name another folder with --in").into());
         }
     }
-    fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, &error))?;
-    write(&manifest, &MANIFEST.replace(NAME, &args.name))?;
-    write(&script, &SCRIPT.replace(NAME, &args.name))?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(|error| unwritten(&script, &error))?;
+    // A plugin that others may write is not used, whatever the umask.
+    let mut making = fs::DirBuilder::new();
+    let made = making.recursive(true).mode(0o755).create(&folder);
+    made.map_err(|error| unwritten(&folder, &error))?;
+    write(&manifest, &MANIFEST.replace(NAME, &args.name), 0o644)?;
+    write(&script, &SCRIPT.replace(NAME, &args.name), 0o755)?;
     if desk.json {
         output::json(&json!({ "manifest": manifest, "script": script }));
     } else {
@@ -54,8 +57,9 @@ pub(in crate::verbs) fn new(desk: &Desk, args: &NewProvider) -> Result<Exit, Fai
     Ok(Exit::Well)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| unwritten(path, &error))
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    let written = fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
+    written.map_err(|error| unwritten(path, &error))
 }
 
 fn unwritten(path: &Path, error: &std::io::Error) -> Failure {

@@ -98,8 +98,9 @@ impl Engine {
     pub(crate) async fn build(&self, cx: &Cx, build: &Build, platform: Option<&str>) -> Result<String> {
         let context = pack::gather(build, platform.unwrap_or_default()).await?;
         let name = format!("{BUILD_REPOSITORY}:{}", context.hash);
-        if let Some(id) = self.image_here(cx, &name, None).await? {
-            self.mark_used(cx, &name).await?;
+        if let Some(id) = self.image_here(cx, &name, None).await?
+            && self.mark_used(cx, &name).await
+        {
             return Ok(id);
         }
         let options = BuildImageOptions {

@@ -12,14 +12,22 @@ use crate::error::Effect;
 
 impl Engine {
     /// Says that a built image was wanted now: an engine keeps when an image was last tagged, and not when it was used.
-    pub(crate) async fn mark_used(&self, cx: &Cx, name: &str) -> Result<()> {
+    /// Gives whether the image is there; one whose moment cannot be written down is.
+    pub(crate) async fn mark_used(&self, cx: &Cx, name: &str) -> bool {
         let Reference { repository, tag, .. } = Reference::parse(name);
         let options = TagImageOptions {
             repo: Some(repository),
             tag: Some(tag),
         };
-        let tagged = self.change(cx, self.docker.tag_image(name, Some(options))).await;
-        tagged.map_err(|failure| self.failed(failure, Effect::Change))
+        match self.change(cx, self.docker.tag_image(name, Some(options))).await {
+            Ok(()) => true,
+            // It was pruned just now.
+            Err(failure) if failure.status() == Some(404) => false,
+            Err(failure) => {
+                tracing::debug!(%failure, image = name, "it is not written down that it was used");
+                true
+            }
+        }
     }
 
     /// Removes the names of built images that nobody has wanted since then, and the images with them where no container

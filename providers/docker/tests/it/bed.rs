@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt;
 /// The image of all machines here: busybox, with every applet as a link.
 pub(crate) const IMAGE: &str = "encamp-docker-it/busybox:1";
 
-const SOCKET: &str = "unix:///var/run/docker.sock";
+pub(crate) const SOCKET: &str = "unix:///var/run/docker.sock";
 
 pub(crate) struct Bed {
     pub(crate) provider: Arc<dyn Provider>,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bollard::query_parameters as query;
 use encamp_core::{ErrorKind, EventSink, Exit, Labels, Prune, Resolve, Snapshot, Time, Verb, label};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 
-use crate::bed::{Bed, IMAGE, cx, labelled};
+use crate::bed::{Bed, IMAGE, SOCKET, connect, cx, labelled};
 
 #[tokio::test]
 async fn an_image_that_is_here_is_frozen_by_its_digest() {
@@ -138,6 +140,95 @@ async fn what_was_built_is_pruned_once_nobody_wants_it() {
             .is_ok()
     );
     prune(built.plus(hour)).await;
+}
+
+/// The daemon, which answers to every tag with a status.
+struct NoTags {
+    folder: tempfile::TempDir,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl NoTags {
+    fn start(status: &'static str, daemon: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, status, daemon));
+            }
+        });
+        Self { folder, task }
+    }
+
+    fn settings(&self) -> Value {
+        json!({ "host": format!("unix://{}", self.folder.path().join("s").display()) })
+    }
+}
+
+impl Drop for NoTags {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(mut client: UnixStream, status: &str, daemon: &str) {
+    let mut daemon = UnixStream::connect(daemon).await.unwrap();
+    let (mut asked, mut answered) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                let head = String::from_utf8_lossy(&asked[..count]);
+                let first = head.lines().next().unwrap_or_default();
+                if first.starts_with("POST ") && first.contains("/tag?") {
+                    let body = r#"{"message":"not now"}"#;
+                    let length = body.len();
+                    let type_ = "content-type: application/json";
+                    let answer = format!("HTTP/1.1 {status}\r\n{type_}\r\ncontent-length: {length}\r\n\r\n{body}");
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                } else {
+                    daemon.write_all(&asked[..count]).await.unwrap();
+                }
+            }
+            read = daemon.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                let _ = client.write_all(&answered[..count]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_image_whose_use_cannot_be_written_down_is_used_or_built() {
+    let bed = Bed::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let dockerfile = format!("FROM {IMAGE}\nLABEL of={}\n", bed.controller.as_str());
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let table = json!({ "build": folder.path().to_string_lossy(), "command": ["sleep", "1000"] });
+    let candidate = bed
+        .provider
+        .resolve(&cx(), Resolve::new(table))
+        .await
+        .unwrap()
+        .remove(0);
+    let first = bed.provider.prepare(&cx(), candidate.clone()).await.unwrap();
+    for (status, builds) in [("500 Internal Server Error", false), ("404 Not Found", true)] {
+        let proxy = NoTags::start(status, &SOCKET["unix://".len()..]);
+        let provider = connect(proxy.settings()).await.unwrap();
+        let lines = Arc::new(Mutex::new(0));
+        let heard = Arc::clone(&lines);
+        let events = EventSink::new(move |_| *heard.lock().unwrap() += 1);
+        let again = provider.prepare(&cx().with_events(events), candidate.clone()).await;
+        assert_eq!(again.unwrap().body, first.body);
+        // One that was pruned in this moment is built anew.
+        assert_eq!(*lines.lock().unwrap() > 0, builds, "{status}");
+    }
+    let id = first.body["image_id"].as_str().unwrap();
+    let options = query::RemoveImageOptions {
+        force: true,
+        ..Default::default()
+    };
+    bed.raw.remove_image(id, Some(options), None).await.unwrap();
 }
 
 #[tokio::test]

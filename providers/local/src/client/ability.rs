@@ -36,8 +36,23 @@ pub(super) async fn known(cx: &Cx, root: &Path, helper: &Helper) -> Result<Abili
     let kept: Option<Found> = read_json(&root.join(FILE)).unwrap_or_default();
     match kept {
         Some(found) if found.boot == boot && found.user == user() && found.version == VERSION => Ok(with_groups(found)),
-        _ => fresh(cx, root, helper).await,
+        _ => fresh(cx, root, helper).await.or_else(unknown),
     }
+}
+
+/// Where there is no room to find it out, machines can still be removed, which makes room. What is not known is believed:
+/// a machine that is made nevertheless fails where it is not so, and is never given less.
+fn unknown(error: Error) -> Result<Abilities> {
+    if error.kind() != ErrorKind::Capacity {
+        return Err(error);
+    }
+    tracing::debug!(%error, "what machines can be on this host is not known");
+    Ok(Abilities {
+        root: user() == 0,
+        groups: Groups::of_this_host(),
+        processes: Ok(()),
+        overlay: Ok(()),
+    })
 }
 
 impl Found {
@@ -80,7 +95,10 @@ pub(super) async fn fresh(cx: &Cx, root: &Path, helper: &Helper) -> Result<Abili
     };
     let file = root.join(FILE);
     if found.is_everything() {
-        write_json(&file, &found).map_err(io(&file))?;
+        // What is not kept is found out again.
+        if let Err(error) = write_json(&file, &found) {
+            tracing::debug!(%error, file = %file.display(), "what this host allows is not kept");
+        }
     } else if let Err(error) = std::fs::remove_file(&file)
         && error.kind() != std::io::ErrorKind::NotFound
     {

@@ -55,11 +55,12 @@ impl Host {
     /// Ends everything of a machine, and holds its lock then; nothing where something does not end.
     pub(super) async fn end_all(&self, sandbox: &Sandbox) -> Result<Option<File>> {
         let place = &sandbox.place;
-        if let Some(lock) = place.take().map_err(io(&place.lock()))? {
-            return Ok(Some(lock));
-        }
+        // Also where nobody holds the lock: what has let go of it, and of the cookie, is still in its group.
         if let Some(group) = sandbox.record.group.as_deref() {
             cgroup::kill(group).map_err(io(group))?;
+        }
+        if let Some(lock) = place.take().map_err(io(&place.lock()))? {
+            return Ok(Some(lock));
         }
         let run = self.run(place)?;
         if let Some(run) = &run {

@@ -42,9 +42,15 @@ impl Host {
         if !place.folder.is_dir() {
             return Ok(None);
         }
-        let Some(sandbox) = Sandbox::read(place)? else {
+        let is_ours = name.starts_with(list.controller.as_str());
+        let read = match Sandbox::read(place) {
+            // Another controller's, which another version may have written.
+            Err(_) if !is_ours => return Ok(None),
+            read => read?,
+        };
+        let Some(sandbox) = read else {
             // It may have gone between the look at the folder and that into it.
-            if !self.root.join(name).exists() || !name.starts_with(list.controller.as_str()) {
+            if !self.root.join(name).exists() || !is_ours {
                 return Ok(None);
             }
             let text = "a folder of a machine does not say which it is";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use encamp_core::{BoxRead, Logs, Result, Time};
 use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::task::JoinSet;
 
 use super::Host;
 use super::machines::blocking;
@@ -46,8 +47,13 @@ impl Host {
         });
         let (reader, begin) = begun.await?.map_err(io(&path))?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-        let handing = tokio::spawn(hand_on(reader, place, begin, theirs));
-        let judged = async move { handing.await.map_err(std::io::Error::other)? };
+        // It ends with whoever reads: what is followed may be silent for ever.
+        let mut handing = JoinSet::new();
+        handing.spawn(hand_on(reader, place, begin, theirs));
+        let judged = async move {
+            let ended = handing.join_next().await.unwrap_or(Ok(Ok(())));
+            ended.map_err(std::io::Error::other)?
+        };
         Ok(Box::pin(Judged::new(Box::pin(ours), judged)))
     }
 }
@@ -64,12 +70,13 @@ async fn hand_on(mut reader: Reader, place: Place, begin: Vec<u8>, mut to: Duple
         let looked = blocking(move || {
             let mut reader = again;
             // Looked at before what is read: the last words come before the end.
-            let over = reader.until.is_some() || !looked_at.is_held().unwrap_or(false);
-            let read = reader.more();
-            (reader, over, read)
+            let over = reader.until.is_some() || !looked_at.is_held()?;
+            let more = reader.more()?;
+            Ok((reader, over, more))
         });
-        let (again, over, read) = looked.await.map_err(std::io::Error::other)?;
-        (reader, more) = (again, read?);
+        let looked: std::io::Result<_> = looked.await.map_err(std::io::Error::other)?;
+        let over;
+        (reader, over, more) = looked?;
         if more.is_empty() {
             if over {
                 return Ok(());

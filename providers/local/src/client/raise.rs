@@ -60,8 +60,16 @@ impl Host {
                 tokio::time::sleep(BETWEEN).await;
                 continue;
             };
-            talk.say(&Ask::Go).await?;
-            let answer = tokio::time::timeout(cx.remaining().min(PATIENCE), talk.hear()).await;
+            let asking = async {
+                talk.say(&Ask::Go).await?;
+                talk.hear().await
+            };
+            let answer = tokio::time::timeout(cx.remaining().min(PATIENCE), asking).await;
+            // Whoever held it may have been killed a moment ago: a connection is reset then, or closed.
+            let answer = match answer {
+                Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => Ok(Ok(None)),
+                answer => answer,
+            };
             match answer {
                 Ok(Ok(Some(Answer::Going))) => {
                     self.gates().remove(sandbox.key());

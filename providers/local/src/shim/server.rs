@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
 use rustix::process::{Pid, Signal};
 
 use super::first::Machine;
@@ -33,11 +33,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers everybody, each on a thread of its own.
 pub(super) fn serve(machine: &Arc<Machine>, socket: &UnixListener) {
+    // Told once, and not at every rest: what it is told to is a file.
+    let mut complained = false;
     for connection in socket.incoming() {
         match connection {
-            Ok(connection) => attend(machine, connection),
+            Ok(connection) => {
+                complained = false;
+                attend(machine, connection);
+            }
             Err(error) => {
-                complain(&format!("nobody can be answered: {error}"));
+                if !complained {
+                    complain(&format!("nobody can be answered: {error}"));
+                    complained = true;
+                }
                 pause(REST);
             }
         }
@@ -85,19 +93,22 @@ fn answer(machine: &Arc<Machine>, connection: &UnixStream, no_thread: Option<&io
             part: Part::Command(_), ..
         } if !machine.is_going() => say(connection, &Answer::NotRunning),
         Ask::Spawn { .. } if machine.is_ending() => say(connection, &Answer::NotRunning),
-        Ask::Spawn { part, env } => match no_thread {
-            Some(error) => say(connection, &Answer::Failed(error.to_string())),
-            None => spawn(machine, connection, orders, descriptors, &part, env),
+        Ask::Spawn { part, env } => match (no_thread, descriptors) {
+            (Some(error), _) => say(connection, &Answer::Failed(error.to_string())),
+            (None, None) => say(connection, &Answer::Failed(NO_STREAMS.to_owned())),
+            (None, Some(descriptors)) => spawn(machine, connection, orders, descriptors, &part, env),
         },
     }
 }
 
-/// The first byte carries the descriptors.
-fn receive(connection: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+const NO_STREAMS: &str = "its streams do not get in: the machine's first process has too many files open";
+
+/// The first byte carries the descriptors; nothing where not all of them have come.
+fn receive(connection: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    rustix::net::recvmsg(
+    let received = rustix::net::recvmsg(
         connection,
         &mut [IoSliceMut::new(&mut byte)],
         &mut control,
@@ -109,7 +120,9 @@ fn receive(connection: &UnixStream) -> io::Result<Vec<OwnedFd>> {
             descriptors.extend(some);
         }
     }
-    Ok(descriptors)
+    // The others are closed: what is answered needs one itself.
+    let whole = !received.flags.contains(ReturnFlags::CTRUNC);
+    Ok(whole.then_some(descriptors))
 }
 
 fn spawn(

@@ -17,7 +17,7 @@ pub struct Table {
     /// The folder that commands start in; the machine's home where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
-    /// The user, `name`, `uid` or `uid:gid`; another than one's own only as root.
+    /// The user, `name`, `uid` or `uid:gid`; only as root, and refused to everybody else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The most memory, `512MiB`.

@@ -29,6 +29,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             move || removed(cage),
         ));
     }
+    if cages().contains(&"cgroup") {
+        trials.push(trial(
+            "cage::cgroup::what_let_every_mark_go_ends_with_its_group",
+            unmarked,
+        ));
+    }
     trials.push(trial(
         "cage::cookie::what_was_orphaned_is_found_by_what_it_inherited",
         orphans,
@@ -152,9 +158,10 @@ async fn orphans() {
     let bed = Bed::with(json!({ "cage": "cookie" })).await;
     bed.raise("web", json!({})).await;
     let word = fresh_word();
-    // One keeps the variable and closes what it inherited, the other drops the variable.
+    // One keeps the variable and closes what it inherited, the other drops the variable. A loop would start a program
+    // again and again, and what starts one looks like a third for a moment.
     let script = format!(
-        "sleeper='while :; do sleep 1; done'; exec >/dev/null 2>&1; \
+        "sleeper='sleep 600; :'; exec >/dev/null 2>&1; \
          (setsid sh -c \"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; $sleeper\" sh {word} &); \
          (setsid env -i PATH=\"$PATH\" sh -c \"$sleeper\" sh {word} &)"
     );
@@ -171,6 +178,32 @@ async fn orphans() {
     bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
         .await;
     assert_eq!(with_word(&word).len(), 2);
+    bed.destroy("web").await;
+    ended(&word).await;
+}
+
+/// As daemons do: neither the variable nor anything it inherited is left, and nobody else of the machine lives.
+async fn unmarked() {
+    let bed = Bed::with(json!({ "cage": "cgroup" })).await;
+    bed.raise("web", json!({})).await;
+    let word = fresh_word();
+    let script = format!(
+        "exec >/dev/null 2>&1; (setsid env -i PATH=\"$PATH\" sh -c \
+         'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; sleep 600; :' sh {word} &)"
+    );
+    let said = bed.run("web", &script).await;
+    assert_eq!(said.exit, Exit::Code(0), "{said:?}");
+    until("the daemon", || !with_word(&word).is_empty()).await;
+    let both = processes_of(&bed.folder("web"));
+    // Neither sees the other's end.
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in both {
+            send(pid, signal);
+        }
+    }
+    bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
+        .await;
+    assert_eq!(with_word(&word).len(), 1);
     bed.destroy("web").await;
     ended(&word).await;
 }

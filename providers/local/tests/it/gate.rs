@@ -19,10 +19,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gate::another_folder_is_another_site", sites),
         trial("gate::what_this_host_does_not_have_is_told", refused),
         trial("gate::what_was_refused_once_is_tried_again", tried_again),
+        trial("gate::what_cannot_be_kept_is_found_out_again", unkept),
         trial(
             "gate::what_another_version_wrote_is_told_and_left_alone",
             another_format,
         ),
+        trial("gate::what_others_cannot_read_hides_nothing_of_ours", others),
         trial("gate::a_folder_that_others_can_write_is_refused", open_folder),
     ]
 }
@@ -159,6 +161,15 @@ async fn tried_again() {
     );
 }
 
+async fn unkept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".abilities.json");
+    std::fs::create_dir_all(file.join("in_the_way")).unwrap();
+    let provider = connect(json!({ "root": folder.path() })).await.unwrap();
+    assert!(provider.capabilities().mounts);
+    assert!(file.is_dir());
+}
+
 async fn another_format() {
     let bed = Bed::new().await;
     bed.create(bed.request("web", json!({})).await).await.unwrap();
@@ -176,6 +187,16 @@ async fn another_format() {
     );
     std::fs::write(&file, before).unwrap();
     bed.destroy("web").await;
+}
+
+async fn others() {
+    let bed = Bed::new().await;
+    for (name, covers) in [("ec-zzzzzz-another", true), ("ec-abcdef-ours", false)] {
+        let folder = bed.root.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("machine.json"), "of another version").unwrap();
+        assert_eq!(bed.covers().await, covers, "{name}");
+    }
 }
 
 async fn open_folder() {

@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("life::whoever_looks_at_the_end_of_a_machine_is_none_of_it", looked_at),
         trial("life::what_nobody_listens_to_goes_on", unheard),
         trial("life::a_connection_that_cannot_be_taken_is_taken_later", crowded),
+        trial("life::a_command_whose_streams_do_not_get_in_is_not_started", cut),
         trial("life::what_is_left_behind_holds_no_output_open", left_behind),
         trial("life::a_terminal_leads_its_session", terminal),
         trial("life::an_end_by_signal_is_seen_as_one", signal),
@@ -62,10 +63,7 @@ async fn expiry() {
     let bed = Bed::new().await;
     let word = fresh_word();
     let mut request = bed
-        .request(
-            "web",
-            json!({ "command": ["sh", "-c", "while :; do sleep 1; done", "sh", word] }),
-        )
+        .request("web", json!({ "command": ["sh", "-c", "sleep 600; :", "sh", word] }))
         .await;
     request.expires = Some(in_seconds(2));
     bed.raise_request(request).await;
@@ -73,7 +71,8 @@ async fn expiry() {
     held.expires = Some(in_seconds(2));
     bed.create(held).await.unwrap();
     let [shim, _] = processes_of(&bed.folder("held"));
-    assert_eq!(with_word(&word).len(), 1);
+    // What starts a program looks like two for a moment.
+    until("the one that runs", || with_word(&word).len() == 1).await;
     until("the end of what runs", || with_word(&word).is_empty()).await;
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
     let why = bed.provider.inspect(&cx(), bed.target("web")).await.unwrap().why;
@@ -161,14 +160,20 @@ async fn looked_at() {
 }
 
 async fn no_room() {
-    let bed = Bed::on_small_disk().await;
+    let mut bed = Bed::on_small_disk().await;
     let word = fresh_word();
     let script = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
     let table = json!({ "command": ["sh", "-c", script, "sh", word], "stop_grace": "5s" });
     bed.raise("web", table).await;
+    bed.raise("beside", json!({})).await;
     let _filler = bed.fill();
+    // Nothing is known any more, as after a boot, and nothing can be found out.
+    std::fs::remove_file(bed.root.join(".abilities.json")).unwrap();
+    std::fs::write(bed.root.join("taken"), b"").unwrap();
+    bed.provider = bed.again().await;
     bed.destroy("web").await;
     assert_eq!(with_word(&word), [0; 0]);
+    bed.destroy("beside").await;
 }
 
 async fn unheard() {
@@ -234,6 +239,38 @@ async fn crowded() {
     let mut said = String::new();
     process.stdout.read_to_string(&mut said).await.unwrap();
     assert_eq!(said, "here\n");
+    let complaints = std::fs::read_to_string(bed.folder("web").join("log/shim")).unwrap();
+    assert_eq!(complaints.matches("nobody can be answered").count(), 1, "{complaints}");
+    bed.destroy("web").await;
+}
+
+/// There is room for a connection and for some of a command's streams.
+async fn cut() {
+    let bed = Bed::new().await;
+    bed.raise("web", json!({})).await;
+    assert_eq!(bed.run("web", "echo here").await.out, "here\n");
+    let [_, first] = processes_of(&bed.folder("web"));
+    // What it had open for that is closed soon.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The number for the connection that it waits for is taken already.
+    let open = |number: &u64| std::fs::exists(format!("/proc/{first}/fd/{number}")).unwrap();
+    let third_free = (0..).filter(|number| !open(number)).nth(2).unwrap();
+    let usual = rustix::process::getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(third_free + 1),
+        ..usual
+    };
+    let allow = |limit: Rlimit| rustix::process::prlimit(Pid::from_raw(first), Resource::Nofile, limit).unwrap();
+    allow(few);
+    let error = bed
+        .provider
+        .exec(&cx(), bed.script("web", "echo here"))
+        .await
+        .err()
+        .unwrap();
+    assert!(error.message().contains("too many files"), "{error:?}");
+    allow(usual);
+    assert_eq!(bed.run("web", "echo here").await.out, "here\n");
     bed.destroy("web").await;
 }
 

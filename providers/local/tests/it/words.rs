@@ -3,16 +3,19 @@
 use std::io::Write;
 use std::time::Duration;
 
-use encamp_core::Logs;
+use encamp_core::{BoxRead, Logs, Phase};
 use libtest_mimic::Trial;
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
-use crate::bed::{Bed, cx, is_root, text, trial};
+use crate::bed::{Bed, cx, is_root, text, trial, until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("words::all_of_them_or_the_last_are_read", read),
         trial("words::what_a_crash_tore_hides_nothing", torn),
+        trial("words::nobody_follows_for_a_reader_that_is_gone", followed),
+        trial("words::a_machine_that_cannot_be_looked_at_ends_no_words", unseen),
     ];
     if is_root() {
         trials.push(trial("words::what_found_no_room_hides_nothing", full));
@@ -33,6 +36,46 @@ async fn read() {
         let said = text(bed.provider.logs(&cx(), logs).await.unwrap()).await;
         assert!(said == last, "the last {tail}: {}", said.len());
     }
+    bed.destroy("web").await;
+}
+
+/// A machine that says one word, and who follows it, after that word.
+async fn followed_after_a_word(bed: &Bed) -> BoxRead {
+    bed.raise("web", json!({ "command": "echo said; while :; do sleep 1; done" }))
+        .await;
+    let mut logs = Logs::new(bed.target("web"));
+    logs.follow = true;
+    let mut stream = bed.provider.logs(&cx(), logs).await.unwrap();
+    let mut said = [0; 5];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"said\n");
+    stream
+}
+
+async fn followed() {
+    let bed = Bed::new().await;
+    let stream = followed_after_a_word(&bed).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    drop(stream);
+    until("the end of who followed", || tasks() < before).await;
+    assert_eq!(bed.phase("web").await, Phase::Running);
+    bed.destroy("web").await;
+}
+
+async fn unseen() {
+    let bed = Bed::new().await;
+    let mut stream = followed_after_a_word(&bed).await;
+    let (lock, aside) = (bed.folder("web").join("lock"), bed.folder("web").join("aside"));
+    std::fs::hard_link(&lock, &aside).unwrap();
+    // It leads to itself, and there is no moment at which nothing is there.
+    let looped = bed.folder("web").join("looped");
+    std::os::unix::fs::symlink(&lock, &looped).unwrap();
+    std::fs::rename(&looped, &lock).unwrap();
+    let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+    let expected = rustix::io::Errno::LOOP.raw_os_error();
+    assert_eq!(error.raw_os_error(), Some(expected), "{error:?}");
+    std::fs::rename(&aside, &lock).unwrap();
     bed.destroy("web").await;
 }
 

@@ -191,6 +191,9 @@ async fn a_snapshot_says_which_folders_it_is_without(bed: &Bed) -> Outcome {
 
 /// How long a machine of these cases is to live, at least.
 const LIFE: Duration = Duration::from_secs(4);
+/// How long a host may hold on to a machine whose lease is over, beside what takes longest: the grace of a minute that is
+/// usual, and until it looks again.
+const GRACE: Duration = Duration::from_secs(75);
 
 async fn mortal(bed: &Bed) -> Outcome<Target> {
     let mut request = bed.request("web", bed.factory.plain()).await?;
@@ -200,7 +203,11 @@ async fn mortal(bed: &Bed) -> Outcome<Target> {
 
 async fn a_machine_ends_by_itself(bed: &Bed) -> Outcome {
     let target = mortal(bed).await?;
-    bed.eventually("gone by itself", || async {
+    let later = match bed.capabilities().self_expiry {
+        SelfExpiry::Host => GRACE,
+        _ => Duration::ZERO,
+    };
+    bed.later("gone by itself", later, || async {
         let phase = bed.inspect(&target).await?.phase;
         Ok(matches!(phase, Phase::Gone | Phase::Dying | Phase::Exited(_) | Phase::Stopped).then_some(()))
     })

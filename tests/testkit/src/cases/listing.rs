@@ -4,14 +4,15 @@ use encamp_core::{Class, List, Phase};
 
 use super::labels;
 use crate::bed::Bed;
-use crate::promise::{Outcome, Promise, ensure, promises};
+use crate::promise::{Outcome, Promise, Stop, ensure, promises};
 use crate::stamps::StampMaker;
 
-pub(crate) fn promises() -> [Promise; 6] {
+pub(crate) fn promises() -> [Promise; 7] {
     promises!(listing {
         an_empty_environment_is_listed_completely,
         machines_and_scope_items_are_listed_with_key_and_class,
         what_is_listed_carries_its_labels if labels, or "the carrier keeps the key alone",
+        what_cannot_be_asked_is_not_listed_as_empty,
         a_machine_is_listed_before_it_is_started,
         another_controller_sees_nothing_of_ours,
         one_environment_is_listed_alone,
@@ -87,6 +88,25 @@ async fn what_is_listed_carries_its_labels(bed: &Bed) -> Outcome {
                 stamp.object()
             );
         }
+    }
+    Ok(())
+}
+
+async fn what_cannot_be_asked_is_not_listed_as_empty(bed: &Bed) -> Outcome {
+    let missing = || Stop::NotOffered("what its listing asks cannot be made to fail".into());
+    let helpless = bed.factory.helpless().await.ok_or_else(missing)??;
+    let target = bed.plain().await?;
+    let key = target.stamp.key.as_str();
+    bed.listed(key).await?;
+    let all = List::new(bed.stamps.prefix()).of(bed.stamps.environment().clone());
+    // To say that it cannot is right; so is everything that needs no answer.
+    if let Ok(listing) = helpless.list(&bed.cx(), all).await {
+        let there = listing.found.iter().any(|found| found.key == key);
+        ensure!(
+            there || !listing.covers(bed.provider.site()),
+            "nothing that it asks is answered, and it says that it has listed everything, without the machine that is \
+             there: does something swallow a failure, as `for n in $(failing)` does?"
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod creation;
 mod decoys;
 mod files;
 mod health;
+mod killed;
 mod kind;
 mod life;
 mod listing;
@@ -14,6 +15,7 @@ mod mounts;
 mod network;
 mod pause;
 mod removal;
+mod reservation;
 mod scope;
 mod streams;
 mod unoffered;
@@ -21,6 +23,9 @@ mod unoffered;
 use encamp_core::{Capabilities, Keeps, Settle, Verb};
 
 use crate::promise::Promise;
+
+/// What the names of promises begin with that are tried by killing calls.
+pub const KILLED: &str = "killed::";
 
 /// Every promise, in the order in which they are tried.
 pub(crate) fn all() -> impl Iterator<Item = Promise> {
@@ -31,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = Promise> {
         .chain(decoys::promises())
         .chain(listing::promises())
         .chain(scope::promises())
+        .chain(reservation::promises())
         .chain(life::promises())
         .chain(pause::promises())
         .chain(health::promises())
@@ -42,6 +48,7 @@ pub(crate) fn all() -> impl Iterator<Item = Promise> {
         .chain(logs::promises())
         .chain(network::promises())
         .chain(unoffered::promises())
+        .chain(killed::promises())
 }
 
 fn labels(capabilities: &Capabilities) -> bool {

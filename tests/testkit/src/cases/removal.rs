@@ -6,12 +6,13 @@ use super::labels;
 use crate::bed::{Bed, expect_kind, with_id};
 use crate::promise::{Outcome, Promise, ensure, promises};
 
-pub(crate) fn promises() -> [Promise; 6] {
+pub(crate) fn promises() -> [Promise; 7] {
     promises!(removal {
         destroying_what_never_was_says_gone,
         a_destroyed_machine_is_gone_from_a_complete_listing,
         a_repeated_destroy_says_gone,
         a_machine_that_was_never_started_can_be_destroyed,
+        a_destroyed_machine_leaves_no_process_here,
         a_destroy_leaves_the_others,
         a_destroy_with_another_proof_is_a_conflict if labels, or "the carrier keeps the key alone",
     })
@@ -71,6 +72,12 @@ async fn a_machine_that_was_never_started_can_be_destroyed(bed: &Bed) -> Outcome
         "a destroyed machine is {phase:?}"
     );
     Ok(())
+}
+
+async fn a_destroyed_machine_leaves_no_process_here(bed: &Bed) -> Outcome {
+    let target = bed.plain().await?;
+    bed.dispose(&target).await?;
+    bed.no_process(target.stamp.key.as_str()).await
 }
 
 async fn a_destroy_leaves_the_others(bed: &Bed) -> Outcome {

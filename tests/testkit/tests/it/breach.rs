@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use encamp_core::{
     Accept, BoxRead, Candidate, Capabilities, Check, Control, ControllerId, ControllerPrefix, CopyIn, CopyOut, Create,
     Created, Cx, Dial, Duplex, Error, ErrorKind, Exec, Exit, Finding, Health, Image, Key, List, Listen, Listing, Logs,
-    Observed, OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Resolve, Result, Signal, Site, Size,
-    Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
+    Observed, OpenScope, Opened, Phase, Process, Provider, Prune, Removal, Renew, Reserve, Resolve, Result, Signal,
+    Site, Size, Snapshot, Stamp, Stop, Target, Ticket, Verb, label,
 };
 use tokio::io::AsyncReadExt;
 
@@ -130,6 +130,10 @@ impl Provider for Breach {
         &self.site
     }
 
+    fn sites(&self) -> Vec<Site> {
+        vec![self.site.clone()]
+    }
+
     async fn check(&self, cx: &Cx, a: Check) -> Result<Vec<Finding>> {
         self.inner.check(cx, a).await
     }
@@ -168,6 +172,10 @@ impl Provider for Breach {
 
     async fn prune(&self, cx: &Cx, a: Prune) -> Result<Vec<String>> {
         self.inner.prune(cx, a).await
+    }
+
+    async fn reserve(&self, cx: &Cx, a: Reserve) -> Result<()> {
+        self.inner.reserve(cx, a).await
     }
 
     async fn open_scope(&self, cx: &Cx, t: &Ticket, mut a: OpenScope) -> Result<Opened> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use encamp_core::memory::{World, kind};
 use encamp_core::{Ambient, Cx, Error, ErrorKind, InstanceName, Kind, Provider, Result, Time, Value};
-use encamp_testkit::{Factory, Verdict, examine, examine_only};
+use encamp_testkit::{Factory, Verdict, examine, examine_only, examine_until};
 use serde_json::json;
 
 use breach::{Breach, How};
@@ -96,15 +96,17 @@ impl Factory for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_fault_breaks_nothing() {
-    let report = examine(&Broken::factory(How::NotAtAll)).await;
-    assert!(report.is_good(), "{report}");
-    let held = report
-        .tried
-        .iter()
-        .filter(|tried| tried.verdict == Verdict::Held)
-        .count();
-    assert!(held > 70, "{report}");
+async fn a_provider_without_fault_breaks_nothing_ten_times() {
+    for _ in 0..10 {
+        let report = examine(&Broken::factory(How::NotAtAll)).await;
+        assert!(report.is_good(), "{report}");
+        let held = report
+            .tried
+            .iter()
+            .filter(|tried| tried.verdict == Verdict::Held)
+            .count();
+        assert!(held > 70, "{report}");
+    }
 }
 
 /// Each breach, and the promise that it breaks.
@@ -213,6 +215,17 @@ async fn what_a_case_leaves_behind_is_found() {
     let harmless = "creation::a_repeated_start_is_harmless";
     let report = examine_only(&Broken::factory(How::DestroysDoNothing), |name| name == harmless).await;
     assert!(report.to_string().contains("left behind"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stopped_tries_the_promise_at_hand_and_no_other() {
+    let factory = Broken::factory(How::DestroysDoNothing);
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0;
+    let report = examine_until(&factory, |name| name.starts_with("creation::"), stop).await;
+    assert_eq!((report.tried.len(), report.is_whole), (1, false), "{report}");
+    let whole = examine_until(&factory, |name| name.starts_with("creation::"), || false).await;
+    assert!(whole.tried.len() > 1 && whole.is_whole, "{whole}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use encamp_core::{Candidate, Class, Cost, Error, ErrorKind, InstanceName, Name, Resolve, Result, ScopeItem, Time};
+use encamp_core::{
+    Candidate, Class, Cost, Error, ErrorKind, InstanceName, Key, Name, Resolve, Result, ScopeItem, Time,
+};
 use encamp_file::spec::{Environment, Machine};
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -24,7 +26,7 @@ use super::up::find;
 use crate::camp::Camp;
 use crate::clock::Lease;
 use crate::events::Events;
-use crate::execute::{machine_table, rendered, scope_object};
+use crate::execute::{Want, assign, machine_table, rendered, scope_object};
 use crate::journal::{EnvironmentRow, IntentRow, IntentState, Wanted};
 use crate::numbers;
 use crate::plan::{Action, Plan, Reason};
@@ -128,7 +130,12 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
     let firsts = coming
         .values()
         .map(|(machine, _)| (*machine, machine.providers.first()));
-    let ((found, mut errors), moved) = tokio::join!(resolve_all(camp, spec, firsts), moved(camp, spec, &plan, &newest));
+    let replaced = plan.replaced().filter_map(|machine| newest.get(machine));
+    let replaces: Vec<Key> = replaced.map(|row| row.key().clone()).collect();
+    let ((found, mut errors), moved) = tokio::join!(
+        resolve_all(camp, spec, firsts, &replaces),
+        moved(camp, spec, &plan, &newest)
+    );
     let open: BTreeSet<&str> = rows
         .iter()
         .filter(|row| row.class == Class::Scope && row.state == IntentState::Ready)
@@ -137,6 +144,15 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
     let mut facts = recorded_facts(&rows, &spec.numbers);
     // By their names: what is planned needs nobody's secret.
     facts.secrets = Arc::new(crate::secrets::mark(&spec.secret_names()));
+    let makes = spec
+        .machines
+        .iter()
+        .filter(|machine| coming.contains_key(machine.name.as_str()));
+    let asked = makes.filter_map(|machine| {
+        let question = question(camp, spec, machine, machine.providers.first()).ok()?;
+        Some((machine, found.get(&question.key)?.as_slice()))
+    });
+    let chosen = choose(asked.collect());
     let mut shared = BTreeSet::new();
     let mut prospects = BTreeMap::new();
     for (name, (machine, changed)) in coming {
@@ -145,9 +161,7 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
             group: machine.group.as_ref().map(|(group, _)| group.clone()),
             ..Prospect::default()
         };
-        let candidate = question(camp, spec, machine, machine.providers.first())
-            .ok()
-            .and_then(|asked| found.get(&asked.key));
+        let candidate = chosen.get(name).copied();
         if let Some(candidate) = candidate {
             prospect.summary.clone_from(&candidate.summary);
             prospect.cost_per_hour.clone_from(&candidate.cost_per_hour);
@@ -224,12 +238,37 @@ fn question(camp: &Camp, spec: &Environment, machine: &Machine, instance: Option
     })
 }
 
-/// The first candidate of each question, asked once.
+/// What each machine would become: its first candidate, where there is room for as many as want it.
+fn choose<'s>(asked: Vec<(&'s Machine, &'s [Candidate])>) -> BTreeMap<&'s str, &'s Candidate> {
+    let is_limited = |candidates: &[Candidate]| candidates.iter().any(|candidate| candidate.room.is_some());
+    let (limited, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(_, candidates)| is_limited(candidates));
+    let want = |(machine, candidates): &(&Machine, &[Candidate])| {
+        let place = |candidate: &Candidate| ((candidate.site.clone(), candidate.body.to_string()), candidate.room);
+        Want {
+            places: candidates.iter().map(place).collect(),
+            has_more: machine.providers.len() > 1,
+        }
+    };
+    let places = assign(&limited.iter().map(want).collect::<Vec<_>>());
+    let given = limited
+        .iter()
+        .zip(places)
+        .map(|((machine, candidates), place)| (*machine, *candidates, place));
+    let all = given.chain(others.iter().map(|(machine, candidates)| (*machine, *candidates, None)));
+    let chosen = |(machine, candidates, place): (&'s Machine, &'s [Candidate], Option<usize>)| {
+        let candidate = candidates.get(place.unwrap_or_default())?;
+        Some((machine.name.as_str(), candidate))
+    };
+    all.filter_map(chosen).collect()
+}
+
+/// The candidates of each question, asked once.
 async fn resolve_all<'a>(
     camp: &Arc<Camp>,
     spec: &Environment,
     machines: impl Iterator<Item = (&'a Machine, Option<&'a InstanceName>)>,
-) -> (BTreeMap<String, Candidate>, Vec<Error>) {
+    replaces: &[Key],
+) -> (BTreeMap<String, Vec<Candidate>>, Vec<Error>) {
     let mut asked: BTreeMap<String, (Question, Vec<Name>)> = BTreeMap::new();
     let mut errors = Vec::new();
     for (machine, instance) in machines {
@@ -248,7 +287,8 @@ async fn resolve_all<'a>(
         let connected = camp.providers.connect(&camp.read_cx(), &instance).await;
         providers.insert(instance, connected);
     }
-    let answers = asked.into_values().map(|(question, machines)| {
+    let answers = asked.into_values().map(|(mut question, machines)| {
+        question.resolve.replaces = replaces.to_vec();
         let provider = providers.get(&question.instance).cloned();
         async move {
             let resolved = match provider {
@@ -262,9 +302,8 @@ async fn resolve_all<'a>(
     let mut answers = futures_util::stream::iter(answers).buffer_unordered(RESOLVES);
     let mut found = BTreeMap::new();
     while let Some((key, machines, resolved)) = answers.next().await {
-        match resolved.map(|candidates| candidates.into_iter().next()) {
-            Ok(Some(candidate)) => drop(found.insert(key, candidate)),
-            Ok(None) => {}
+        match resolved {
+            Ok(candidates) => drop(found.insert(key, candidates)),
             Err(error) => errors.extend(machines.iter().map(|machine| error.clone().of_machine(machine))),
         }
     }

@@ -43,12 +43,12 @@ pub(super) async fn moved(
         .filter_map(|machine| Some((machine, *newest.get(machine.name.as_str())?)))
         .collect();
     let asked = kept.iter().map(|(machine, row)| (*machine, Some(&row.instance)));
-    let (found, _) = resolve_all(camp, spec, asked).await;
+    let (found, _) = resolve_all(camp, spec, asked, &[]).await;
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (machine, row) in kept {
         let candidate = question(camp, spec, machine, Some(&row.instance))
             .ok()
-            .and_then(|asked| found.get(&asked.key))
+            .and_then(|asked| found.get(&asked.key)?.first())
             .filter(|candidate| !candidate.pins.is_empty());
         let (Some(candidate), Ok(before)) = (candidate, serde_json::from_str::<Create>(&row.request)) else {
             continue;

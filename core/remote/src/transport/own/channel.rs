@@ -26,7 +26,7 @@ pub(super) fn attend(channel: Native<Msg>, patient: bool) -> Channel {
     let held = CancellationToken::new();
     let let_go = held.clone();
     let attended = tokio::spawn(async move {
-        let mut stalled = false;
+        let (mut stalled, mut status) = (false, None);
         loop {
             let message = tokio::select! {
                 message = read.wait() => message,
@@ -35,6 +35,10 @@ pub(super) fn attend(channel: Native<Msg>, patient: bool) -> Channel {
             let passed = match message {
                 Some(ChannelMsg::Data { data }) => pass(&mut out, data, patient, &let_go).await,
                 Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => pass(&mut err, data, patient, &let_go).await,
+                Some(ChannelMsg::ExitStatus { exit_status }) => {
+                    status = i32::try_from(exit_status).ok();
+                    true
+                }
                 Some(ChannelMsg::Close) | None => break,
                 Some(_) => true,
             };
@@ -47,7 +51,7 @@ pub(super) fn attend(channel: Native<Msg>, patient: bool) -> Channel {
         // needs to be told.
         let _ = write.close().await;
         tokio::spawn(async move { while read.wait().await.is_some() {} });
-        stalled
+        (stalled, status)
     });
     let held = held.drop_guard();
     Channel {
@@ -55,7 +59,7 @@ pub(super) fn attend(channel: Native<Msg>, patient: bool) -> Channel {
         stdout: Box::pin(stdout),
         stderr: Box::pin(stderr),
         end: Box::pin(async move {
-            let stalled = attended.await.unwrap_or_default();
+            let (stalled, status) = attended.await.unwrap_or_default();
             drop(held);
             let words = if stalled {
                 "nobody read what was said".to_owned()
@@ -65,6 +69,7 @@ pub(super) fn attend(channel: Native<Msg>, patient: bool) -> Channel {
             End {
                 refused: false,
                 stalled,
+                status,
                 words,
             }
         }),

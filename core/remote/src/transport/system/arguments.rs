@@ -10,7 +10,9 @@ use crate::transport::Route;
 pub(super) const ALIAS: &str = "encamp";
 
 /// Ours, whatever the user's configuration says: what a host may show, what we reveal, and how long silence lasts.
-const ALWAYS: [&str; 20] = [
+const ALWAYS: [&str; 21] = [
+    // First: clients that do not know them yet end at them.
+    "IgnoreUnknown=KnownHostsCommand,ForkAfterAuthentication",
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "GlobalKnownHostsFile=/dev/null",
@@ -129,6 +131,16 @@ mod tests {
     fn no_host_becomes_an_option() {
         let all = of_master(SshAccess::new("-oProxyCommand=id", "-v", vec![]), None);
         assert_eq!(all[all.len() - 4..], ["-l", "-v", "--", "-oProxyCommand=id"]);
+    }
+
+    #[test]
+    fn what_older_clients_do_not_know_ends_none() {
+        let all = of_master(SshAccess::new("h", "u", vec![]), None);
+        let at = |text: &str| all.iter().position(|argument| argument.starts_with(text)).unwrap();
+        for name in ["KnownHostsCommand", "ForkAfterAuthentication"] {
+            assert!(all[at("IgnoreUnknown=")].contains(name));
+            assert!(at("IgnoreUnknown=") < at(&format!("{name}=")), "{all:?}");
+        }
     }
 
     #[test]

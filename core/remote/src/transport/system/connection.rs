@@ -1,11 +1,12 @@
 //! A connection that a master process holds, and what goes over it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use encamp_core::{Accept, Duplex, Error, ErrorKind};
@@ -15,16 +16,48 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::words::Words;
-use super::{System, arguments, forget};
+use super::{Ours, System, arguments, forget};
 use crate::quote::quote_all;
 use crate::transport::{Channel, Connection, End, Refused};
+
+/// How long a master may take to end; it is killed before that.
+const LET_GO_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What makes the clients of one master.
 #[derive(Debug)]
 pub(super) struct Tools {
     pub(super) system: System,
-    pub(super) socket: PathBuf,
-    pub(super) known_hosts: PathBuf,
+    pub(super) socket: Ours,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) known_hosts: Ours,
+}
+
+/// The shell that holds a master for as long as its standard input is open. Dropping it ends the master.
+#[derive(Debug)]
+pub(super) struct Held {
+    child: Child,
+    /// Apart from the process, whose standard input waiting for it would close.
+    stdin: Option<ChildStdin>,
+}
+
+impl Held {
+    pub(super) fn new(mut child: Child) -> Self {
+        let stdin = child.stdin.take();
+        Self { child, stdin }
+    }
+
+    /// Waits for its end, and says with which status.
+    pub(super) async fn end(&mut self) -> Option<i32> {
+        self.child.wait().await.ok().and_then(|status| status.code())
+    }
+
+    /// The master ends now, or has already.
+    async fn let_go(mut self) {
+        self.stdin = None;
+        if tokio::time::timeout(LET_GO_TIMEOUT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
 }
 
 /// A connection.
@@ -39,17 +72,14 @@ pub(super) struct Master {
 }
 
 impl Master {
-    pub(super) fn new(tools: Tools, mut child: Child, words: Words, via: Option<Arc<dyn Connection>>) -> Self {
+    pub(super) fn new(tools: Tools, mut held: Held, words: Words, via: Option<Arc<dyn Connection>>) -> Self {
         let (gone, close) = (CancellationToken::new(), CancellationToken::new());
         let (own, asked) = (gone.clone(), close.clone());
         // The process is waited for, so that none is left as a zombie, and ended with this connection.
         tokio::spawn(async move {
             tokio::select! {
-                _ = child.wait() => {}
-                () = asked.cancelled() => {
-                    // It has ended already, or ends now.
-                    let _ = child.kill().await;
-                }
+                _ = held.end() => {}
+                () = asked.cancelled() => held.let_go().await,
             }
             own.cancel();
         });
@@ -63,8 +93,8 @@ impl Master {
     }
 
     fn client(&self) -> Command {
-        let mut command = self.tools.system.command();
-        command.args(arguments::of_client(&self.tools.socket));
+        let mut command = self.tools.system.command(&self.tools.system.program);
+        command.args(arguments::of_client(self.tools.socket.path()));
         command
     }
 
@@ -76,8 +106,6 @@ impl Master {
 impl Drop for Master {
     fn drop(&mut self) {
         self.close.cancel();
-        forget(&self.tools.socket);
-        forget(&self.tools.known_hosts);
     }
 }
 
@@ -87,9 +115,9 @@ impl Connection for Master {
         if !self.stands() {
             return Err(self.broken());
         }
-        let log = self.tools.system.file(".log");
+        let log = Ours(self.tools.system.file(".log"));
         let mut client = self.client();
-        client.args(["-o", "LogLevel=ERROR", "-E"]).arg(&log);
+        client.args(["-o", "LogLevel=ERROR", "-E"]).arg(log.path());
         client.arg(if terminal { "-tt" } else { "-T" });
         client.args(["--", arguments::ALIAS, command]);
         client.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -107,7 +135,7 @@ impl Connection for Master {
             stdin: Box::pin(Closing(Some(stdin))),
             stdout: Box::pin(stdout),
             stderr: Box::pin(stderr),
-            end: Box::pin(ending(child, Log(log), words)),
+            end: Box::pin(ending(child, log, words)),
         })
     }
 
@@ -120,6 +148,7 @@ impl Connection for Master {
         } else {
             format!("{host}:{port}")
         };
+        let former = self.words.not_opened();
         let mut client = self.client();
         client.args(["-o", "LogLevel=DEBUG1", "-W", &to, "--", arguments::ALIAS]);
         client.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -141,7 +170,7 @@ impl Connection for Master {
                 }));
             }
             if line.contains("Stdio forwarding request failed") {
-                return Err(Refused::Denied(self.words.why_not_opened().unwrap_or(line)));
+                return Err(Refused::Denied(self.words.why_not_opened(former).await.unwrap_or(line)));
             }
         }
         Err(self.broken())
@@ -200,7 +229,7 @@ impl Connection for Master {
 
     fn proxy_command(&self) -> Option<String> {
         let mut words: Vec<OsString> = vec![self.tools.system.program.clone().into()];
-        words.extend(arguments::of_client(&self.tools.socket));
+        words.extend(arguments::of_client(self.tools.socket.path()));
         words.extend(["-o", "LogLevel=ERROR", "-W"].map(OsString::from));
         let words = words
             .iter()
@@ -249,23 +278,8 @@ impl Drop for Forwarded {
     }
 }
 
-/// The log of one client, which goes with it.
-struct Log(PathBuf);
-
-impl Log {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        forget(&self.0);
-    }
-}
-
-async fn ending(mut child: Child, log: Log, master: Words) -> End {
-    let _ = child.wait().await;
+async fn ending(mut child: Child, log: Ours, master: Words) -> End {
+    let status = child.wait().await.ok().and_then(|status| status.code());
     let said = tokio::fs::read_to_string(log.path()).await.unwrap_or_default();
     let refused = said.contains("session request failed");
     let words = match said.trim() {
@@ -275,6 +289,7 @@ async fn ending(mut child: Child, log: Log, master: Words) -> End {
     End {
         refused,
         stalled: false,
+        status,
         words,
     }
 }

@@ -3,9 +3,9 @@
 
 mod arguments;
 mod connection;
+mod folder;
 mod words;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -13,18 +13,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use encamp_core::{Ambient, Cx, Error, ErrorKind, Result};
-use tokio::process::{Child, Command};
+use encamp_core::{Ambient, Cx, Result};
+use tokio::process::Command;
 
 use super::{Connection, Route, Transport};
 use crate::error::Failure;
 use arguments::Arguments;
-use connection::Master;
+use connection::{Held, Master};
+use folder::Folder;
 use words::Words;
 
-/// A socket's path must fit into 108 bytes, and ssh puts 17 behind it while it makes one.
-const FOLDER_BYTES_MAX: usize = 70;
-
+/// A master ends with this program, however that ends: a shell holds it.
+const HOLD: &str = include_str!("hold.sh");
+/// With which that shell says that there is no `ssh`.
+const NO_PROGRAM: i32 = 127;
 /// How often is looked for the socket that a master makes when it is logged in.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// The longest that is waited for a login, whatever the caller's deadline.
@@ -52,7 +54,7 @@ pub(crate) struct System {
     program: PathBuf,
     config: Option<PathBuf>,
     /// Sockets, known hosts and logs, for this user alone.
-    folder: Arc<tempfile::TempDir>,
+    folder: Arc<Folder>,
     variables: Vec<(&'static str, String)>,
     count: Arc<AtomicU64>,
 }
@@ -60,7 +62,7 @@ pub(crate) struct System {
 impl System {
     /// `config` stands in the place of the user's own configuration, where it is given.
     pub(crate) fn new(ambient: &Ambient, config: Option<PathBuf>) -> Result<Self> {
-        let folder = private_folder(ambient)?;
+        let folder = Folder::new(ambient)?;
         let known = VARIABLES.into_iter();
         Ok(Self {
             program: "ssh".into(),
@@ -73,8 +75,8 @@ impl System {
         })
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().envs(self.variables.iter().cloned());
         if !self.variables.iter().any(|(name, _)| *name == "PATH") {
             command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
@@ -89,7 +91,8 @@ impl System {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        command.kill_on_drop(true);
+        // What a terminal sends to this program is not for them.
+        command.process_group(0).kill_on_drop(true);
         command
     }
 
@@ -108,18 +111,17 @@ impl Transport for System {
         via: Option<Arc<dyn Connection>>,
     ) -> Result<Arc<dyn Connection>, Failure> {
         let other = |why: String| Failure::Other { why };
-        let known_hosts = self.file(".known");
-        let socket = self.file("");
+        let (known_hosts, socket) = (Ours(self.file(".known")), Ours(self.file("")));
         let lines = route
             .host_keys
             .iter()
             .map(|key| format!("{} {}\n", arguments::ALIAS, key.line()));
-        tokio::fs::write(&known_hosts, lines.collect::<String>())
+        tokio::fs::write(known_hosts.path(), lines.collect::<String>())
             .await
             .map_err(|native| {
                 other(format!(
                     "the host's keys cannot be written to {}: {native}",
-                    known_hosts.display()
+                    known_hosts.path().display()
                 ))
             })?;
         let limit = cx.remaining().min(LOGIN_WAIT_MAX);
@@ -129,20 +131,20 @@ impl Transport for System {
         });
         let arguments = Arguments {
             config: self.config.as_deref(),
-            socket: &socket,
-            known_hosts: &known_hosts,
+            socket: socket.path(),
+            known_hosts: known_hosts.path(),
             limit,
             proxy: proxy.transpose()?,
         };
-        let mut command = self.command();
-        command.args(arguments.of_master(route));
-        let mut child = command.spawn().map_err(|native| match native.kind() {
-            std::io::ErrorKind::NotFound => other("there is no `ssh` in the PATH: install OpenSSH's client".to_owned()),
-            _ => other(format!("`ssh` cannot be started: {native}")),
-        })?;
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.args(["-c", HOLD, "sh"]).arg(&self.program);
+        command.args(arguments.of_master(route)).stdin(Stdio::piped());
+        let spawned = command.spawn();
+        let mut child = spawned.map_err(|native| other(format!("`ssh` cannot be started: {native}")))?;
         let words = Words::listen(child.stderr.take());
-        let logged_in = tokio::time::timeout(limit, logged_in(&mut child, &socket)).await;
-        let failure = match logged_in {
+        let mut held = Held::new(child);
+        let logged_in = tokio::time::timeout(limit, logged_in(&mut held, socket.path())).await;
+        Err(match logged_in {
             Ok(Ok(())) => {
                 let tools = connection::Tools {
                     system: Self {
@@ -155,29 +157,44 @@ impl Transport for System {
                     socket,
                     known_hosts,
                 };
-                return Ok(Arc::new(Master::new(tools, child, words, via)));
+                return Ok(Arc::new(Master::new(tools, held, words, via)));
             }
-            Ok(Err(())) => words.failure(route).await,
+            Ok(Err(Some(NO_PROGRAM))) => other("there is no `ssh` in the PATH: install OpenSSH's client".to_owned()),
+            Ok(Err(_)) => words.failure(route).await,
             Err(_) => {
-                drop(child);
+                drop(held);
                 Failure::Route {
                     why: format!("no login within {} s", limit.as_secs()),
                 }
             }
-        };
-        forget(&known_hosts);
-        Err(failure)
+        })
     }
 }
 
-/// Waits for the socket of a master; an error where the master ends instead.
-async fn logged_in(child: &mut Child, socket: &Path) -> Result<(), ()> {
+/// A file of a connection, which goes with it.
+#[derive(Debug)]
+struct Ours(PathBuf);
+
+impl Ours {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        forget(&self.0);
+    }
+}
+
+/// Waits for the socket of a master; where the master ends instead, its status.
+async fn logged_in(held: &mut Held, socket: &Path) -> Result<(), Option<i32>> {
     loop {
         if socket.exists() {
             return Ok(());
         }
         tokio::select! {
-            _ = child.wait() => return Err(()),
+            ended = held.end() => return Err(ended),
             () = tokio::time::sleep(LOOK_PAUSE) => {}
         }
     }
@@ -190,28 +207,4 @@ fn forget(file: &Path) {
     {
         tracing::debug!(file = %file.display(), %native, "a file of a connection stays behind");
     }
-}
-
-/// A folder with a short path that nobody else can look into.
-fn private_folder(ambient: &Ambient) -> Result<tempfile::TempDir> {
-    let runtime = ambient.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let candidates = runtime.into_iter().chain([PathBuf::from("/tmp")]);
-    let mut refused = None;
-    for parent in candidates.filter(|parent| parent.is_absolute() && parent.as_os_str().len() < FOLDER_BYTES_MAX) {
-        let mut builder = tempfile::Builder::new();
-        match builder
-            .prefix("encamp-ssh-")
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in(&parent)
-        {
-            Ok(folder) => return Ok(folder),
-            Err(native) => refused = Some((parent, native)),
-        }
-    }
-    let (parent, native) = refused.unwrap_or_else(|| ("/tmp".into(), std::io::ErrorKind::NotFound.into()));
-    Err(Error::new(
-        ErrorKind::Unavailable,
-        format!("no folder for the sockets of ssh can be made in {}", parent.display()),
-    )
-    .caused_by(native))
 }

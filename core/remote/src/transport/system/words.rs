@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStderr;
+use tokio::sync::watch;
 
 use crate::error::Failure;
 use crate::transport::Route;
@@ -13,11 +14,17 @@ use crate::transport::Route;
 /// How many lines are kept; a login says about a hundred.
 const LINES_MAX: usize = 300;
 const LINE_BYTES_MAX: usize = 1000;
+/// How long a reason may come after the client that it is about has ended.
+const REASON_WAIT_MAX: Duration = Duration::from_secs(1);
+/// What stands before it.
+const NOT_OPENED: &str = ": open failed: ";
 
 /// The last lines of one process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Words {
     lines: Arc<Mutex<VecDeque<String>>>,
+    /// How many reasons there were.
+    not_opened: watch::Sender<usize>,
     ended: Arc<tokio::sync::Notify>,
 }
 
@@ -46,7 +53,12 @@ impl Words {
         if lines.len() == LINES_MAX {
             lines.pop_front();
         }
+        let is_reason = line.contains(NOT_OPENED);
         lines.push_back(line);
+        drop(lines);
+        if is_reason {
+            self.not_opened.send_modify(|count| *count += 1);
+        }
     }
 
     /// Why a login failed. The last words may arrive after the process has ended.
@@ -56,10 +68,19 @@ impl Words {
         judge(lines.iter().map(String::as_str), route)
     }
 
-    /// Why the host opened no channel, as the master told it last: `connect failed: Connection refused`.
-    pub(super) fn why_not_opened(&self) -> Option<String> {
+    /// How many channels the host has not opened so far.
+    pub(super) fn not_opened(&self) -> usize {
+        *self.not_opened.borrow()
+    }
+
+    /// Why the host opened no channel, as the master told it last: `connect failed: Connection refused`. It and the client
+    /// speak apart, so its line may come a moment later; those before it, `former` of them, are about others.
+    pub(super) async fn why_not_opened(&self, former: usize) -> Option<String> {
+        let mut count = self.not_opened.subscribe();
+        let come = count.wait_for(|count| *count > former);
+        tokio::time::timeout(REASON_WAIT_MAX, come).await.ok()?.ok()?;
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = lines.iter().rev().find_map(|line| line.split_once(": open failed: "));
+        let told = lines.iter().rev().find_map(|line| line.split_once(NOT_OPENED));
         told.map(|(_, why)| why.trim().to_owned())
     }
 
@@ -189,6 +210,31 @@ mod tests {
             keepalive: Duration::from_secs(15),
         };
         judge(text.lines(), &route)
+    }
+
+    #[tokio::test]
+    async fn a_reason_that_comes_late_is_waited_for() {
+        let says = |line: &str, after: &str| {
+            let mut child = tokio::process::Command::new("sh")
+                .args([
+                    "-c",
+                    &format!("echo 'channel 1: open failed: first' >&2; sleep {after}; echo '{line}' >&2"),
+                ])
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            Words::listen(child.stderr.take())
+        };
+        let words = says("channel 2: open failed: connect failed: Connection refused", "0.2");
+        assert_eq!(words.why_not_opened(0).await.as_deref(), Some("first"));
+        let second = words.why_not_opened(1).await;
+        assert_eq!(second.as_deref(), Some("connect failed: Connection refused"));
+        assert_eq!(words.not_opened(), 2);
+        assert_eq!(
+            says("something else", "0").why_not_opened(1).await,
+            None,
+            "it is not waited for ever"
+        );
     }
 
     #[test]

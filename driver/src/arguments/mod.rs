@@ -1,11 +1,15 @@
 //! What can be typed.
 
+mod provider;
+
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
+use encamp::spec::ByteSize;
 
+pub(crate) use self::provider::{CheckProvider, Language, NewProvider, Provider};
 use crate::variables::TABLE;
 use crate::{completion, words};
 
@@ -64,7 +68,7 @@ pub(crate) enum Verb {
     /// Bring an environment up, run its stages, collect results, take it down
     Run(Run),
     /// Bring an environment to what its file says, and keep it
-    Up(OfFile),
+    Up(Up),
     /// Take an environment down, or some of its machines
     Down(Down),
     /// Let an environment live longer: at least so long from now
@@ -106,6 +110,8 @@ pub(crate) enum Verb {
     /// Look at providers: which there are, and whether one keeps its promises; begin a new one
     #[command(subcommand)]
     Provider(Provider),
+    /// Show the keys of a host, or vouch for one by its fingerprint
+    Trust(Trust),
     /// Print the JSON Schema of environment files, for editors
     Schema,
     /// Say what a code such as E0103 means
@@ -114,53 +120,14 @@ pub(crate) enum Verb {
     Completions(Completions),
 }
 
-/// What can be done with providers.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Provider {
-    /// List provider instances: kind, version, where it came from, whether it works
-    Ls,
-    /// Hold a provider to every promise of the contract: held, broken, or not offered
-    ///
-    /// Makes and destroys machines. For a provider that is not a script, --table says what a plain machine is made of.
-    Check(CheckProvider),
-    /// Write a provider in shell that works, to begin with
-    New(NewProvider),
-}
-
 #[derive(Debug, Args)]
-pub(crate) struct CheckProvider {
-    /// The provider instance
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// What a plain machine is made of, as JSON [default: the first example of the kind's schema]
-    #[arg(long, value_name = "JSON")]
-    pub(crate) table: Option<String>,
-    /// How long a machine may take to run, and to be gone [default: 1m]
-    #[arg(long, value_name = "DURATION", value_parser = crate::moment::span)]
-    pub(crate) within: Option<std::time::Duration>,
-    /// Only promises whose names have this in them
-    #[arg(long, value_name = "WORD")]
-    pub(crate) only: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NewProvider {
-    /// The kind's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// The language of it
-    #[arg(long, value_enum, default_value_t = Language::Shell)]
-    pub(crate) lang: Language,
-    /// Where it is written [default: a folder of that name here]
-    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) folder: Option<PathBuf>,
-}
-
-/// What a provider can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Language {
-    /// A script of a POSIX shell.
-    Shell,
+pub(crate) struct Trust {
+    /// A host of the settings by its name, or an address: 10.0.0.7, [10.0.0.7]:2222
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+    /// What its key must have, from whoever set the host up: SHA256:…
+    #[arg(value_name = "FINGERPRINT")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 impl Verb {
@@ -187,6 +154,7 @@ impl Verb {
             Self::Recover => "recover",
             Self::Doctor => "doctor",
             Self::Provider(_) => "provider",
+            Self::Trust(_) => "trust",
             Self::Schema => "schema",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
@@ -196,10 +164,18 @@ impl Verb {
     /// The environment file that was named.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Run(Run { file, .. }) | Self::Up(file) | Self::Validate(file) | Self::Plan(file) => {
+            Self::Run(Run { file, .. }) | Self::Up(Up { file, .. }) | Self::Validate(file) | Self::Plan(file) => {
                 file.file.as_ref()
             }
             _ => None,
+        }
+    }
+
+    /// How long it waits for places that others have.
+    pub(crate) fn wait(&self) -> std::time::Duration {
+        match self {
+            Self::Run(Run { waits, .. }) | Self::Up(Up { waits, .. }) => waits.wait.unwrap_or_default(),
+            _ => std::time::Duration::ZERO,
         }
     }
 }
@@ -244,9 +220,26 @@ impl OfFile {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) file: OfFile,
+    #[command(flatten)]
+    pub(crate) waits: Waits,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Waits {
+    /// Wait for hosts that others have, in the order of those who came [default: 30m if no time is given]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30m", value_parser = crate::moment::span)]
+    pub(crate) wait: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) file: OfFile,
+    #[command(flatten)]
+    pub(crate) waits: Waits,
     /// Where reports, logs and artifacts go
     #[arg(long, value_name = "DIR", default_value = "encamp-out")]
     pub(crate) out: PathBuf,
@@ -486,21 +479,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// `512MiB`, `2GiB`, `1GB`.
 fn size(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 6] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("KB", 1000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-    ];
     let wrong = || format!("`{text}` is no size: write a number with its unit, \"512MiB\" or \"2GiB\"");
-    let unit = UNITS
-        .iter()
-        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
-    let (number, bytes) = unit.ok_or_else(wrong)?;
-    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
-    number.checked_mul(bytes).ok_or_else(wrong)
+    ByteSize::parse(text).map(|size| size.0).ok_or_else(wrong)
 }
 
 fn since(text: &str) -> Result<encamp::Time, String> {

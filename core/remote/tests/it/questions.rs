@@ -1,0 +1,109 @@
+//! What is asked of a host and leaves nothing there.
+
+use std::time::Duration;
+
+use encamp_core::{Cx, ErrorKind, Retry};
+use encamp_remote::Client;
+
+use crate::bed::{Bed, cases, cx, remote};
+use crate::relay::Relay;
+
+cases!(
+    a_question_is_answered_and_leaves_nothing,
+    a_question_that_fails_is_no_answer,
+    what_changes_something_is_begun_once,
+);
+
+async fn a_question_is_answered_and_leaves_nothing(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let long = "set -- a \"b c\"\nshow() { cat <<'HERE'\nit's \"quoted\" $1\nHERE\n}\nshow\necho \"$2\"; cat; umask\n\
+                i=0; while [ $i -lt 3000 ]; do echo \"line $i of many\"; i=$((i + 1)); done\nexit 0";
+    let answer = remote.ask(&cx(), &bed.access(), None, long).await.unwrap();
+    let (head, many) = answer.split_at(answer.find("line 0").unwrap());
+    assert_eq!(head, "it's \"quoted\" $1\nb c\n0022\n");
+    assert_eq!(many.lines().count(), 3000);
+    assert_eq!(bed.left_behind(), Vec::<std::path::PathBuf>::new());
+    // Many at once, on sessions of their own.
+    let ask = |n: usize| {
+        let (remote, access) = (&remote, bed.access());
+        async move { remote.ask(&cx(), &access, None, &format!("echo {n}")).await.unwrap() }
+    };
+    let answers = futures_util::future::join_all((0..20).map(ask)).await;
+    assert!(
+        answers
+            .iter()
+            .enumerate()
+            .all(|(n, answer)| *answer == format!("{n}\n"))
+    );
+}
+
+async fn a_question_that_fails_is_no_answer(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let ask = |lines: &'static str| {
+        let (remote, access) = (&remote, bed.access());
+        async move {
+            remote
+                .ask(&Cx::within(Duration::from_secs(5)), &access, None, lines)
+                .await
+                .unwrap_err()
+        }
+    };
+    let failed = ask("echo half; echo why >&2; exit 3").await;
+    assert_eq!(failed.retryable(), Retry::Safe);
+    assert!(failed.message().contains("exited 3"), "{failed:?}");
+    assert!(
+        failed
+            .context()
+            .any(|(key, value)| key == "said" && value.contains("why")),
+        "{failed:?}"
+    );
+    let killed = ask("echo half; kill -9 $PPID $$").await;
+    assert_eq!(killed.kind(), ErrorKind::Unavailable, "{killed:?}");
+    let late = ask("sleep 60").await;
+    assert_eq!(late.kind(), ErrorKind::Unavailable, "{late:?}");
+}
+
+async fn what_changes_something_is_begun_once(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let relay = Relay::to(bed.port).await;
+    let mut access = bed.access();
+    access.port = relay.port;
+    let mark = bed.path("mark");
+    let read = || std::fs::read_to_string(&mark).unwrap_or_default();
+    let until = async |text: &str| {
+        for _ in 0..200 {
+            if read() == text {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{:?} and not {text:?}", read());
+    };
+    let lines = format!(
+        "trap '' HUP PIPE\necho begun >>{0}\nsleep 1\necho done >>{0}\necho told",
+        mark.display()
+    );
+    let answer = remote.ask_once(&cx(), &access, None, &lines).await.unwrap();
+    assert_eq!((answer.as_str(), read().as_str()), ("told\n", "begun\ndone\n"));
+    // It goes on where nobody hears of it, and once.
+    std::fs::remove_file(&mark).unwrap();
+    let cutting = async {
+        until("begun\n").await;
+        relay.cut();
+    };
+    let cx = cx();
+    let (answered, ()) = tokio::join!(remote.ask_once(&cx, &access, None, &lines), cutting);
+    let error = answered.unwrap_err();
+    assert_eq!(error.retryable(), Retry::Unknown, "{error:?}");
+    until("begun\ndone\n").await;
+    // What cannot have been begun may be told to another host.
+    std::fs::remove_file(&mark).unwrap();
+    let error = remote
+        .ask_once(&Cx::within(Duration::from_secs(3)), &access, None, &lines)
+        .await
+        .unwrap_err();
+    assert_eq!(error.retryable(), Retry::Safe, "{error:?}");
+    relay.mend();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(read(), "");
+}
