@@ -11,7 +11,7 @@ use encamp_core::{
 };
 
 use super::Engine;
-use crate::convert::{REQUEST_LABEL, grace_of, identity_of, observed, phase_of, request_hash};
+use crate::convert::{OUT_OF_MEMORY, REQUEST_LABEL, grace_of, identity_of, observed, phase_of, request_hash};
 use crate::error::{Effect, Failure, foreign, missing};
 
 /// While another call with the same name is being served, its container cannot be looked at yet.
@@ -203,6 +203,9 @@ impl Engine {
                 let mut observed = observed(&container, &self.reach());
                 // A check that nobody runs would stay at its beginning for ever.
                 observed.health = observed.health.filter(|_| self.learnt.health);
+                if observed.why.is_none() && self.was_out_of_memory(cx, &container).await {
+                    observed.why = Some(OUT_OF_MEMORY.to_owned());
+                }
                 observed
             }
             None => Observed::new(Phase::Gone, target.id.clone().unwrap_or_default(), Access::None),

@@ -11,6 +11,7 @@ mod images;
 mod inside;
 mod listing;
 mod machines;
+mod memory;
 mod output;
 mod pack;
 mod podman;

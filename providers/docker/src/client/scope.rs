@@ -132,9 +132,11 @@ impl Engine {
             Err(failure) if failure.status() == Some(404) => return Ok(Removal::Gone),
             Err(failure) => return Err(self.failed(failure, Effect::Read)),
         };
-        for container in network.containers.unwrap_or_default().into_keys() {
+        for (id_there, attached) in network.containers.unwrap_or_default() {
+            // What a container left behind that is gone; it is let go by that container's name.
+            let left = id_there.starts_with("ep-");
             let request = NetworkDisconnectRequest {
-                container,
+                container: attached.name.filter(|_| left).unwrap_or(id_there),
                 force: Some(true),
             };
             match self.change(cx, self.docker.disconnect_network(id, request)).await {

@@ -9,8 +9,8 @@ mod scope;
 pub(crate) use body::{Body, Offer, platform_of, request_hash, with_needs};
 pub(crate) use machine::{Reach, container};
 pub(crate) use observation::{
-    engine_site, found_image, found_machine, found_network, found_volume, grace_of, identity_of, labels_of, mounted_in,
-    observed, phase_of,
+    OUT_OF_MEMORY, engine_site, found_image, found_machine, found_network, found_volume, grace_of, identity_of,
+    labels_of, mounted_in, observed, phase_of,
 };
 pub(crate) use reference::Reference;
 pub(crate) use scope::{Item, items, network_request, volume_request};

@@ -48,6 +48,9 @@ pub(crate) fn grace_of(labels: &Labels) -> Option<Span> {
     labels.get(GRACE_LABEL).and_then(|text| Span::parse(text))
 }
 
+/// Why the kernel ended it.
+pub(crate) const OUT_OF_MEMORY: &str = "out of memory";
+
 /// Where a container stands, and what the engine says about it.
 pub(crate) fn phase_of(state: &ContainerState) -> (Phase, Option<String>) {
     let said = state.error.clone().filter(|error| !error.is_empty());
@@ -58,7 +61,7 @@ pub(crate) fn phase_of(state: &ContainerState) -> (Phase, Option<String>) {
         Some(Status::EXITED) => {
             let out_of_memory = state.oom_killed == Some(true);
             let why = if out_of_memory {
-                Some("out of memory".to_owned())
+                Some(OUT_OF_MEMORY.to_owned())
             } else {
                 said
             };

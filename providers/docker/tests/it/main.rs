@@ -13,5 +13,7 @@ mod images;
 mod lifecycle;
 mod listing;
 mod logs;
+mod memory;
 mod network;
+mod relay;
 mod scope;

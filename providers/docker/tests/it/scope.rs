@@ -4,7 +4,8 @@ use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateR
 use encamp_core::{ErrorKind, Exit, Removal};
 use serde_json::{Value, json};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, connect};
+use crate::relay::{edited, replace};
 
 fn net() -> Value {
     json!({ "subnet": null })
@@ -86,6 +87,23 @@ async fn strangers_do_not_keep_a_network() {
     bed.raw.connect_network(&opened.id, request).await.unwrap();
     assert_eq!(bed.close("net").await.unwrap(), Removal::Gone);
     assert_eq!(bed.sh(&stranger, "true").await.2, Exit::Code(0), "{name}");
+}
+
+/// What a daemon keeps of a container that was killed while it started has a name and no container.
+#[tokio::test]
+async fn what_a_gone_container_left_behind_does_not_keep_a_network() {
+    let mut bed = Bed::new().await;
+    let opened = bed.open("net", net()).await.unwrap();
+    let left = bed.sleeper("left").await;
+    let request = NetworkConnectRequest {
+        container: left.id.unwrap(),
+        endpoint_config: None,
+    };
+    bed.raw.connect_network(&opened.id, request).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = edited(&folder, |answer| replace(answer, br#""Containers":{""#, b"", b"ep-"));
+    bed.provider = connect(settings).await.unwrap();
+    assert_eq!(bed.close("net").await.unwrap(), Removal::Gone);
 }
 
 #[tokio::test]
