@@ -97,11 +97,11 @@ pub(crate) fn start(container: &str) {
 
 /// Makes a network; none where this daemon refuses a second one of the same name.
 pub(crate) fn network(name: &str, labels: &Value) -> Option<String> {
-    // Ranges for documentation: the daemon's own pools are few, and machines need them.
+    // Ranges for documentation and measurements: the daemon's own pools are few, and machines need them.
     static RANGES: AtomicUsize = AtomicUsize::new(0);
     for _ in 0..RANGES_MAX {
         let range = RANGES.fetch_add(1, Ordering::Relaxed) % RANGES_MAX;
-        let block = ["192.0.2", "198.51.100", "203.0.113"][range / 32];
+        let block = ["198.18.0", "198.51.100", "203.0.113"][range / 32];
         let subnet = format!("{block}.{}/29", range % 32 * 8);
         let body = json!({
             "Name": name, "CheckDuplicate": false, "Labels": labels, "IPAM": { "Config": [{ "Subnet": subnet }] },
