@@ -26,6 +26,7 @@ const FULL: [&str; 4] = ["No space left", "quota exceeded", "Wrote only", "short
 
 /// A script that has begun: it has said its first word.
 pub(crate) struct Begun {
+    pub(crate) id: RunId,
     pub(crate) channel: Channel,
     pub(crate) lease: Lease,
     pub(crate) listener: Listener,
@@ -36,6 +37,8 @@ pub(crate) struct Listener {
     marks: Marks,
     pub(crate) said: Said,
     words: Vec<Word>,
+    /// There was a word; what came before the first is the login shell's.
+    begun: bool,
 }
 
 impl Listener {
@@ -49,8 +52,9 @@ impl Listener {
                 match piece {
                     Piece::Bytes(bytes) => self.said.take(&bytes),
                     Piece::Word(word) => {
-                        // What came before the first is the login shell's; what comes behind it may have come with it.
-                        if self.words.is_empty() {
+                        // What comes behind the first may have come with it.
+                        if !self.begun {
+                            self.begun = true;
                             self.said = Said::default();
                         }
                         self.words.push(Word::parse(&word));
@@ -61,6 +65,17 @@ impl Listener {
                 return;
             }
         }
+    }
+
+    /// Listens for one more word, with what is complained of until then.
+    pub(crate) async fn listen_afresh(&mut self, stderr: &mut BoxRead) {
+        self.words.clear();
+        self.said = Said::default();
+        self.listen(stderr, true).await;
+    }
+
+    pub(crate) fn has_heard(&self) -> bool {
+        !self.words.is_empty()
     }
 
     pub(crate) fn exit(&self) -> Option<i32> {
@@ -95,6 +110,7 @@ async fn begin_patiently(host: &Host, cx: &Cx, pool: &Pool, body: &str) -> Resul
             marks: Marks::new(id.as_str()),
             said: Said::default(),
             words: Vec::new(),
+            begun: false,
         };
         listener.listen(&mut channel.stderr, true).await;
         if let Some(why) = listener.refusal() {
@@ -102,6 +118,7 @@ async fn begin_patiently(host: &Host, cx: &Cx, pool: &Pool, body: &str) -> Resul
         }
         if !listener.words.is_empty() {
             return Ok(Begun {
+                id,
                 channel,
                 lease,
                 listener,
@@ -140,6 +157,7 @@ async fn copy_in_patiently(host: &Host, cx: &Cx, a: &CopyIn, mut tar: BoxRead) -
         channel,
         lease,
         mut listener,
+        ..
     } = begin(host, cx, &host.pools.bulk, &body).await?;
     let Channel {
         mut stdin,
@@ -254,6 +272,7 @@ pub(crate) async fn copy_out(host: &Arc<Host>, cx: &Cx, a: &CopyOut) -> Result<B
         channel,
         lease,
         mut listener,
+        ..
     } = begin(host, cx, &host.pools.bulk, &body).await?;
     let Channel {
         stdin,

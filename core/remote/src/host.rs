@@ -8,6 +8,7 @@ use encamp_core::{Cx, Error, ErrorKind, Report, Result, Retry, SshAccess};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
+use crate::asker::Askers;
 use crate::error::{self, Failure};
 use crate::marks::{Marks, Piece};
 use crate::pool::Pool;
@@ -124,6 +125,8 @@ pub(crate) struct Pools {
     pub(crate) bulk: Pool,
     /// Connections that go on from the host.
     pub(crate) lines: Pool,
+    /// What is asked of the host itself.
+    pub(crate) askers: Askers,
     /// Other hosts behind this one.
     jump: Pool,
     logins_via: Arc<Semaphore>,
@@ -158,6 +161,7 @@ impl Pools {
             control: shared(),
             bulk: streams(),
             lines: streams(),
+            askers: Askers::default(),
             jump: shared(),
             logins_via: Arc::new(Semaphore::new(LOGINS_VIA_MAX)),
             swept: AtomicBool::new(false),

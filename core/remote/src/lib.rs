@@ -6,6 +6,7 @@
 //! A host key is always one of those that the access names. Nothing here learns one by itself.
 #![forbid(unsafe_code)]
 
+mod asker;
 mod derived;
 mod error;
 mod exec;

@@ -3,16 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use encamp_core::{Cx, Error, ErrorKind, Result, Retry};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::asker::{Answer, Asker};
 use crate::error;
-use crate::files::{Begun, begin};
 use crate::host::Host;
-use crate::transport::Channel;
 use crate::within::within;
-
-/// How much of an answer is read: a host may say anything.
-const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
 /// Runs lines for `sh` to their end, and gives what they say. They change nothing, and may be run again.
 pub(crate) async fn put(host: &Host, cx: &Cx, lines: &str) -> Result<String> {
@@ -34,46 +29,42 @@ pub(crate) async fn put_once(host: &Host, cx: &Cx, lines: &str) -> Result<String
 }
 
 async fn put_patiently(host: &Host, cx: &Cx, lines: &str, once: Option<&AtomicBool>) -> Result<String> {
-    // A session that says nothing is tried again, so what must not be begun twice waits for a word.
-    let wait = once.map_or("", |_| "read -r go && [ \"$go\" = go ] || exit 0\n");
-    let body =
-        format!("main() {{\nsay ready\n{wait}(\numask \"$mask\"\n{lines}\n) </dev/null 2>&4 4>&-\nsay \"x$?\"\n}}\n");
-    let Begun {
-        channel,
-        lease,
-        mut listener,
-    } = begin(host, cx, &host.pools.work, &body).await?;
-    let Channel {
-        mut stdin,
-        stdout,
-        mut stderr,
-        end,
-    } = channel;
-    if let Some(begun) = once {
-        begun.store(true, Ordering::Relaxed);
-        // Where it does not arrive, nothing is answered.
-        let _ = stdin.write_all(b"go\n").await;
-        let _ = stdin.flush().await;
+    let askers = &host.pools.askers;
+    // A guard in front of commands stands before one session.
+    let shares = host.access().prefix.is_empty();
+    let mut kept = if shares { askers.take() } else { None };
+    loop {
+        let fresh = kept.is_none();
+        let mut asker = match kept.take() {
+            Some(asker) => asker,
+            None => Asker::begin(host, cx).await?,
+        };
+        let answered = asker.put(lines, once).await;
+        let may_be_begun = once.is_some_and(|begun| begun.load(Ordering::Relaxed));
+        if answered.is_err() && !fresh && !may_be_begun {
+            continue;
+        }
+        if shares && answered.is_ok() {
+            askers.keep(asker);
+        }
+        return read(host, answered);
     }
-    let mut answer = Vec::new();
-    let mut stdout = stdout.take(ANSWER_BYTES_MAX);
-    let (read, ()) = tokio::join!(stdout.read_to_end(&mut answer), listener.listen(&mut stderr, false));
-    drop(lease);
+}
+
+fn read(host: &Host, answered: Result<Answer, String>) -> Result<String> {
     let at = error::place(host.access());
     let failed = |why: String| {
         Error::new(ErrorKind::Unavailable, format!("{at}: {why}"))
             .retry(Retry::Safe)
             .with("host", at.clone())
     };
-    match (read, listener.exit()) {
-        (Ok(_), Some(0)) => {
-            String::from_utf8(answer).map_err(|native| failed("its answer is no text".to_owned()).caused_by(native))
+    match answered {
+        Ok(Answer { text, exit: 0, .. }) => {
+            String::from_utf8(text).map_err(|native| failed("its answer is no text".to_owned()).caused_by(native))
         }
-        (Err(native), _) => Err(failed("its answer broke off".to_owned()).caused_by(native)),
-        (_, None) => Err(failed("the connection broke before it answered".to_owned()).with("how", end.await.words)),
-        (_, Some(code)) => Err(
-            failed(format!("its shell does not do what is asked, and exited {code}"))
-                .with("said", listener.said.text()),
-        ),
+        Ok(Answer { exit, said, .. }) => {
+            Err(failed(format!("its shell does not do what is asked, and exited {exit}")).with("said", said))
+        }
+        Err(how) => Err(failed("the connection broke before it answered".to_owned()).with("how", how)),
     }
 }

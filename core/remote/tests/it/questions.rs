@@ -1,5 +1,7 @@
 //! What is asked of a host and leaves nothing there.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use encamp_core::{Cx, ErrorKind, Retry};
@@ -12,6 +14,7 @@ cases!(
     a_question_is_answered_and_leaves_nothing,
     a_question_that_fails_is_no_answer,
     what_changes_something_is_begun_once,
+    questions_have_a_session_in_common,
 );
 
 async fn a_question_is_answered_and_leaves_nothing(client: Client) {
@@ -106,4 +109,63 @@ async fn what_changes_something_is_begun_once(client: Client) {
     relay.mend();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(read(), "");
+    // Nor is what arrives at a session that nobody hears any more.
+    assert_eq!(remote.ask(&cx, &access, None, "echo there").await.unwrap(), "there\n");
+    relay.mute();
+    let error = remote
+        .ask_once(&Cx::within(Duration::from_secs(2)), &access, None, &lines)
+        .await
+        .unwrap_err();
+    assert_eq!(error.retryable(), Retry::Safe, "{error:?}");
+    relay.mend();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(read(), "");
+}
+
+async fn questions_have_a_session_in_common(client: Client) {
+    let (bed, remote) = (Bed::new(), remote(client));
+    let ask = async |lines: &str| remote.ask(&cx(), &bed.access(), None, lines).await.unwrap();
+    let lives = |shell: &str| Path::new("/proc").join(shell.trim()).exists();
+    let shell = ask("echo $$; x=1; cd /; umask 0; exec 2>/dev/null").await;
+    assert_eq!(ask("echo $$").await, shell);
+    assert_eq!(
+        ask("echo ${x-none}; umask; cat; [ \"$PWD\" = / ] || echo home").await,
+        "none\n0022\nhome\n"
+    );
+    // What is asked meanwhile does not wait for an answer to something else.
+    let patient = async {
+        let cx = cx();
+        remote.ask_once(&cx, &bed.access(), None, "sleep 1; echo $$").await
+    };
+    let (other, meanwhile) = tokio::join!(patient, async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ask("echo $$").await
+    });
+    assert_ne!(meanwhile, other.unwrap());
+    // One that has died in the meantime is not missed.
+    for once in [false, true] {
+        let shell = ask("echo $$").await;
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", shell.trim()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let answer = if once {
+            remote.ask_once(&cx(), &bed.access(), None, "echo $$").await.unwrap()
+        } else {
+            ask("echo $$").await
+        };
+        assert!(answer != shell && lives(&answer), "{answer}");
+    }
+    // It goes when nobody asks.
+    let last = ask("echo $$").await;
+    for _ in 0..100 {
+        if !lives(&last) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("a shell is kept for nobody");
 }

@@ -15,6 +15,8 @@ enum State {
     Cut,
     /// Nothing comes through, and nobody is told.
     Silent,
+    /// Nothing comes back.
+    Mute,
 }
 
 /// A relay of the test's own.
@@ -49,6 +51,10 @@ impl Relay {
         self.state.send_replace(State::Silent);
     }
 
+    pub(crate) fn mute(&self) {
+        self.state.send_replace(State::Mute);
+    }
+
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Open);
     }
@@ -73,8 +79,8 @@ async fn relay(client: TcpStream, port: u16, mut state: watch::Receiver<State>) 
     let (mut from_server, mut to_server) = server.into_split();
     let (up, down, mut silent) = (state.clone(), state.clone(), state.clone());
     tokio::select! {
-        () = pass(&mut from_client, &mut to_server, up) => {}
-        () = pass(&mut from_server, &mut to_client, down) => {}
+        () = pass(&mut from_client, &mut to_server, up, &[State::Silent]) => {}
+        () = pass(&mut from_server, &mut to_client, down, &[State::Silent, State::Mute]) => {}
         _ = state.wait_for(|state| *state == State::Cut) => return,
         _ = silent.wait_for(|state| *state == State::Silent) => {}
     }
@@ -88,12 +94,13 @@ async fn pass(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     mut state: watch::Receiver<State>,
+    held_in: &[State],
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match from.read(&mut buffer).await {
             Ok(length) if length > 0 => {
-                if state.wait_for(|state| *state != State::Silent).await.is_err()
+                if state.wait_for(|state| !held_in.contains(state)).await.is_err()
                     || to.write_all(&buffer[..length]).await.is_err()
                 {
                     return;
