@@ -182,6 +182,12 @@ fn judge<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone, route: &Ro
             why: why.to_lowercase(),
         };
     }
+    // Told under the name of whatever wrote then.
+    if why.ends_with(": Broken pipe") {
+        return Failure::HungUp {
+            why: "broken pipe".to_owned(),
+        };
+    }
     Failure::Other { why }
 }
 
@@ -274,6 +280,12 @@ mod tests {
                 "kex_exchange_identification: read: Connection reset by peer",
                 Failure::HungUp {
                     why: "read: connection reset by peer".into(),
+                },
+            ),
+            (
+                "debug1: expecting SSH2_MSG_KEX_ECDH_REPLY\nssh_dispatch_run_fatal: Connection to 127.0.0.1 port 22: Broken pipe",
+                Failure::HungUp {
+                    why: "broken pipe".into(),
                 },
             ),
             (
