@@ -55,6 +55,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What every crate may depend on in its tests, beyond its arrows.
 const TEST_ARROW: &str = "encamp-testkit";
 
+/// Crates of the library with `docker` alone, ours among them.
+const CRATES_MAX: usize = 150;
+
 /// The functions that the facade's `lib.rs` may hold. Everything else there re-exports.
 const REGISTRY: &[&str] = &["builtin_kinds"];
 
@@ -190,6 +193,20 @@ fn no_source_file_is_too_long() {
         }
     }
     none(&problems);
+}
+
+/// Whoever tests with containers alone builds no more than that takes.
+#[test]
+fn the_library_with_docker_alone_stays_small() {
+    let tree =
+        "tree -p encamp --no-default-features --features docker -e normal,build --prefix none --locked --offline";
+    let tree = run(env!("CARGO"), &tree.split(' ').collect::<Vec<_>>());
+    let crates: BTreeSet<_> = tree
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>())
+        .collect();
+    assert!(crates.iter().any(|one| one[0] == "bollard"), "{tree}");
+    assert!(crates.len() < CRATES_MAX, "{} crates: {crates:?}", crates.len());
 }
 
 #[test]

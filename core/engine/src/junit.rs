@@ -6,6 +6,8 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 use crate::report::{Outcome, RunReport, TaskReport, Tests};
 use crate::secrets::Redactor;
 
+pub(crate) use quick_junit::TestSuite as Suite;
+
 /// The suites of one file, each with where it came from.
 #[derive(Debug)]
 pub(crate) struct Suites {

@@ -20,10 +20,13 @@ mod hostile;
 pub mod identity;
 mod inside;
 pub mod journal;
+#[cfg(feature = "junit")]
 mod junit;
 pub mod keeper;
 mod kept;
 pub mod machine;
+#[cfg(not(feature = "junit"))]
+mod no_junit;
 mod numbers;
 pub mod plan;
 pub mod policy;

@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 
 use encamp_core::{CopyOut, Cx, Error, ErrorKind, Exec, Logs, Result, Target, Verb};
 use encamp_file::spec::{Stage, Task};
-use quick_junit::TestSuite;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,10 @@ use self::patterns::{Wanted, unpack, walk};
 use crate::events::Event;
 use crate::inside::Inside;
 use crate::journal::IntentRow;
+#[cfg(feature = "junit")]
 use crate::junit;
+#[cfg(not(feature = "junit"))]
+use crate::no_junit as junit;
 use crate::report::{RunReport, TaskReport};
 use crate::secrets::Redactor;
 use crate::session::Session;
@@ -34,7 +36,7 @@ pub(crate) struct Results {
     keep_bytes: u64,
     redactor: Redactor,
     outputs: Mutex<BTreeMap<PathBuf, BufWriter<File>>>,
-    suites: Mutex<Vec<TestSuite>>,
+    suites: Mutex<Vec<junit::Suite>>,
     /// The folder's marker, locked as long as this writes there; the lock dies with its process.
     _marker: Option<File>,
 }
@@ -295,7 +297,7 @@ impl Results {
         Ok(file)
     }
 
-    /// Writes `junit.xml` and `report.json`.
+    /// Writes `junit.xml`, where this build knows it, and `report.json`.
     pub(crate) fn write(&self, report: &RunReport) -> Result<()> {
         for output in self.outputs.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
             if let Err(error) = output.flush() {
@@ -303,12 +305,15 @@ impl Results {
             }
         }
         let Some(out) = &self.out else { return Ok(()) };
-        let mut suites = std::mem::take(&mut *self.suites.lock().unwrap_or_else(PoisonError::into_inner));
-        for suite in &mut suites {
-            junit::redact(suite, &self.redactor);
+        #[cfg(feature = "junit")]
+        {
+            let mut suites = std::mem::take(&mut *self.suites.lock().unwrap_or_else(PoisonError::into_inner));
+            for suite in &mut suites {
+                junit::redact(suite, &self.redactor);
+            }
+            let path = out.join("junit.xml");
+            fs::write(&path, junit::merge(report, suites)?).map_err(disk(&path))?;
         }
-        let path = out.join("junit.xml");
-        fs::write(&path, junit::merge(report, suites)?).map_err(disk(&path))?;
         let path = out.join("report.json");
         let text = serde_json::to_string_pretty(report)
             .map_err(|e| Error::new(ErrorKind::Internal, "the report cannot be written as JSON").caused_by(e))?;

@@ -206,6 +206,7 @@ impl Packing {
         let read = file.read(&mut magic).map_err(unreadable(path))?;
         file.rewind().map_err(unreadable(path))?;
         match &magic[..read] {
+            #[cfg(feature = "fetch")]
             [0x1f, 0x8b, ..] => self.entries_of(flate2::read::MultiGzDecoder::new(file), url),
             [0xfd, b'7', b'z', b'X', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'B', b'Z', b'h', ..] | [b'P', b'K', ..] => {
                 Err(

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use encamp_core::{Ambient, Error, ErrorKind, Result, Retry};
+use encamp_core::{Error, ErrorKind, Result, Retry};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
 use super::act::unreadable;
+use super::download::download;
 use super::hash;
 use crate::session::Session;
-
-/// Bytes that a file from the network may have.
-const LARGEST: u64 = 16 << 30;
 
 /// The file on this host, from the cache where it is there. What has another hash is refused and not kept.
 pub(super) async fn fetch(session: &Session, url: &str, sha256: &str, within: Duration) -> Result<PathBuf> {
@@ -58,7 +55,7 @@ pub(super) fn name_of(url: &str) -> String {
     }
 }
 
-fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(super) fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{} cannot be written", path.display());
     move |e| Error::new(ErrorKind::Unavailable, text).caused_by(e)
 }
@@ -74,67 +71,6 @@ async fn hash_of(path: &Path) -> Result<String> {
     hashing
         .await
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, "the file could not be hashed").caused_by(error)))
-}
-
-async fn download(ambient: &Ambient, url: &str, into: &Path) -> Result<String> {
-    let failed = |e: reqwest::Error| {
-        // What its server does not have, or does not give, will not be there a moment later.
-        let (kind, retry) = match e.status().map(|status| status.as_u16()) {
-            Some(401 | 403) => (ErrorKind::Unauthorized, Retry::Never),
-            Some(408 | 429) | None => (ErrorKind::Unavailable, Retry::Safe),
-            Some(400..=499) => (ErrorKind::NotFound, Retry::Never),
-            Some(_) => (ErrorKind::Unavailable, Retry::Safe),
-        };
-        Error::new(kind, format!("{url} cannot be fetched"))
-            .retry(retry)
-            .with("url", url)
-            .caused_by(e.without_url())
-    };
-    let mut answer = client(ambient)?
-        .get(url)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(failed)?;
-    let mut file = tokio::fs::File::create(into).await.map_err(unwritable(into))?;
-    let (mut hash, mut size) = (Sha256::new(), 0);
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        size += chunk.len() as u64;
-        if size > LARGEST {
-            return Err(Error::new(
-                ErrorKind::Quota,
-                format!("{url} is larger than {LARGEST} bytes"),
-            ));
-        }
-        hash.update(&chunk);
-        file.write_all(&chunk).await.map_err(unwritable(into))?;
-    }
-    file.flush().await.map_err(unwritable(into))?;
-    Ok(hash::hex(hash))
-}
-
-/// A client that goes through the proxies that the surrounding process names, if it may be asked.
-fn client(ambient: &Ambient) -> Result<reqwest::Client> {
-    let unusable = |e: reqwest::Error| {
-        Error::new(ErrorKind::Invalid, "the proxy that the variables name cannot be used").caused_by(e)
-    };
-    let named = |name: &str| {
-        ambient
-            .variable(name)
-            .or_else(|| ambient.variable(&name.to_ascii_uppercase()))
-    };
-    let except = named("no_proxy").and_then(reqwest::NoProxy::from_string);
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(Duration::from_secs(20))
-        .user_agent("encamp");
-    if let Some(proxy) = named("http_proxy") {
-        builder = builder.proxy(reqwest::Proxy::http(proxy).map_err(unusable)?.no_proxy(except.clone()));
-    }
-    if let Some(proxy) = named("https_proxy") {
-        builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(unusable)?.no_proxy(except));
-    }
-    builder.build().map_err(unusable)
 }
 
 #[cfg(test)]

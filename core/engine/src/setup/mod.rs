@@ -5,8 +5,12 @@
 
 mod act;
 mod archive;
+#[cfg(feature = "fetch")]
+mod download;
 mod fetch;
 mod hash;
+#[cfg(not(feature = "fetch"))]
+mod no_download;
 mod owner;
 mod place;
 mod services;
@@ -22,6 +26,8 @@ pub(crate) use services::{
     dead as dead_services, end as end_services, known as service_known, log as service_log, start as start_services,
 };
 
+#[cfg(not(feature = "fetch"))]
+use self::no_download as download;
 use self::place::Place;
 pub(crate) use self::sync::{Synced as Trees, files_of_tree};
 use crate::command;

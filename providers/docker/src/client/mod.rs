@@ -12,12 +12,16 @@ mod inside;
 mod listing;
 mod machines;
 mod memory;
+#[cfg(not(feature = "tls"))]
+mod no_secure;
 mod output;
 mod pack;
 mod podman;
 mod prune;
 mod refusal;
 mod scope;
+#[cfg(feature = "tls")]
+mod secure;
 mod signals;
 mod tls;
 
