@@ -152,6 +152,7 @@ fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
     let keys = format!(
         "services.tidy = {{ run = \"{tidy}\" }}\nservices.frail = {{ run = \"exit 3\" }}\n\
          services.done = {{ run = \"true\" }}\n\
+         services.calm = {{ run = \"exec sleep 1000\" }}\n\
          docker.volumes = [{{ name = \"kept\", path = \"/kept\", shared = true }}]\n\
          ready = [{{ run = \"sleep 0.5\" }}]"
     );
@@ -178,6 +179,30 @@ fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
     bed.encamp(&["start", "web"]).exits(0);
     bed.encamp(&["down", "web", "--yes"]).exits(0);
     assert_eq!(kept().exits(0).stdout, "tidied\n");
+    // Whoever is ended by others says so, and where it was killed together with who looks after it that is seen.
+    bed.encamp(&["up"]).exits(0);
+    let sh = |line: &str| bed.encamp(&["exec", "web", "--", "sh", "-c", line]).exits(0);
+    let supervisor = |name: &str| format!("$(cut -d' ' -f1 /run/encamp/services/{name}.pid)");
+    sh(&format!(
+        "kill -KILL {}; kill -TERM {}",
+        supervisor("tidy"),
+        supervisor("calm")
+    ));
+    sh("while [ -e /run/encamp/services/calm.pid ]; do sleep 0.1; done");
+    let shown = bed.encamp(&["show", "--live"]).exits(0);
+    for died in ["web/tidy: exited 137 ", "web/calm: exited 143 "] {
+        assert!(shown.stdout.contains(died), "{shown}");
+    }
+    // A number that has passed on to another process is no supervisor.
+    sh("echo 1 5 >/run/encamp/services/calm.pid");
+    bed.encamp(&["stop", "web"]).exits(0);
+    bed.encamp(&["start", "web"]).exits(0);
+    let shown = bed.encamp(&["show", "--live"]).exits(0);
+    assert!(
+        !shown.stdout.contains("web/calm") && !shown.stdout.contains("web/tidy"),
+        "{shown}"
+    );
+    sh(&format!("[ {0} != 1 ] && kill -0 {0}", supervisor("calm")));
     bed.encamp(&["down"]).exits(0);
     bed.nothing_is_left();
 }

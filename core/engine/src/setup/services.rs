@@ -15,18 +15,28 @@ use crate::journal::IntentRow;
 /// How long a service may take to be started; not to become ready, which is what `ready` is for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether the supervisor of a file lives, which names it by its number and when it began: numbers pass on to others, and
+/// that of one that nobody waited for stays behind as a zombie. Its number is `pid` then.
+const LIVES: &str = r#"
+lives() {
+  { read -r pid then <"$1" && read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
+  set -- ${stat##*) }
+  [ "$1" != Z ] && shift 19 && [ "$1" = "$then" ]
+}
+"#;
+
 /// Starts a supervisor that outlives the command that started it, unless one runs: `NAME RESTART COMMAND…`.
 ///
 /// Where machines share the files of a host, each has a folder of its own instead of `/run/encamp`, and says so by
-/// `ENCAMP_RUN`. What a service says is in `NAME.log`, how it ended last in `NAME.exit`. TERM to the supervisor, whose number is in
-/// `NAME.pid`, ends both.
+/// `ENCAMP_RUN`. What a service says is in `NAME.log`, how it ended last in `NAME.exit`. TERM to the supervisor, which
+/// `NAME.pid` names, ends both; it is as it should be where there is `NAME.asked`.
 const SUPERVISE: &str = r#"
 name=$1 restart=$2; shift 2
 dir=${ENCAMP_RUN:-/run/encamp}/services
 mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ] || dir=/tmp/encamp-services-$(id -u)
 mkdir -p "$dir" || exit
-if [ -f "$dir/$name.pid" ] && kill -0 "$(cat "$dir/$name.pid")" 2>/dev/null; then exit 0; fi
-rm -f "$dir/$name.exit"
+lives "$dir/$name.pid" && exit 0
+rm -f "$dir/$name.exit" "$dir/$name.asked"
 supervise() {
   stop= child=
   trap '' HUP INT
@@ -35,7 +45,11 @@ supervise() {
     "$@" </dev/null >>"$dir/$name.log" 2>&1 &
     child=$!
     wait "$child"; code=$?
-    if [ -n "$stop" ]; then wait "$child" 2>/dev/null; break; fi
+    if [ -n "$stop" ]; then
+      wait "$child" 2>/dev/null
+      [ -f "$dir/$name.asked" ] || echo 143 >"$dir/$name.exit"
+      break
+    fi
     echo "$code" >"$dir/$name.exit"
     if [ "$restart" = no ] || [ "$code" -eq 0 ]; then break; fi
     sleep 1
@@ -44,7 +58,8 @@ supervise() {
 }
 # By `exec`: a redirected function would keep the old descriptors aside, and whoever started this waits for their end.
 (exec </dev/null >/dev/null 2>&1; supervise "$@") &
-echo $! >"$dir/$name.pid"
+{ read -r stat <"/proc/$!/stat" && set -- ${stat##*) } && shift 19; } 2>/dev/null || set -- none
+echo "$! $1" >"$dir/$name.pid"
 "#;
 
 /// Shows the log of a service, wherever its supervisor could write it: `NAME OPTIONS…` of `tail`.
@@ -64,7 +79,9 @@ files=
 for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
   for name; do
     file=$dir/$name.pid
-    [ -f "$file" ] && kill -TERM "$(cat "$file")" 2>/dev/null && files="$files $file"
+    lives "$file" || continue
+    true >"$dir/$name.asked"
+    kill -TERM "$pid" 2>/dev/null && files="$files $file"
   done
 done
 while [ "$left" -gt 0 ]; do
@@ -76,11 +93,15 @@ done
 exit 1
 "#;
 
-/// Says which services have ended and do not come again, and with what: `NAME…`.
+/// Says which services have ended and do not come again, and with what: `NAME…`. A supervisor that was killed took its
+/// service's status with it.
 const ENDED: &str = r#"
 for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
   for name; do
-    [ ! -f "$dir/$name.exit" ] || [ -f "$dir/$name.pid" ] || echo "$name $(cat "$dir/$name.exit")"
+    lives "$dir/$name.pid" && continue
+    if [ -f "$dir/$name.exit" ]; then echo "$name $(cat "$dir/$name.exit")"
+    elif [ -f "$dir/$name.pid" ]; then echo "$name 137"
+    fi
   done
 done
 "#;
@@ -108,7 +129,8 @@ pub(crate) async fn end(inside: &Inside, row: &IntentRow, grace: Duration) {
         by_user.entry(user).or_default().push(name);
     }
     let asking = by_user.into_iter().map(|(user, names)| {
-        let head = ["sh", "-c", END, "sh"].map(str::to_owned).into_iter();
+        let script = [LIVES, END].concat();
+        let head = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
         let argv = head
             .chain([seconds.to_string()])
             .chain(names.into_iter().map(str::to_owned));
@@ -133,7 +155,8 @@ pub(crate) async fn dead(inside: &Inside, row: &IntentRow, within: Duration) -> 
     if row.services.is_empty() {
         return Ok(Vec::new());
     }
-    let head = ["sh", "-c", ENDED, "sh"].map(str::to_owned).into_iter();
+    let script = [LIVES, ENDED].concat();
+    let head = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
     let exec = encamp_core::Exec::new(inside.target.clone(), head.chain(row.services.keys().cloned()));
     let said = inside.run(exec, None, within, &CancellationToken::new()).await?;
     let dead = said.text.lines().filter_map(|line| {
@@ -184,7 +207,8 @@ pub(crate) async fn start(inside: &Inside, service: &Service, facts: &Facts, vie
         Restart::No => "no",
         Restart::OnFailure => "on-failure",
     };
-    let head = ["sh", "-c", SUPERVISE, "sh", service.name.as_str(), restart];
+    let script = [LIVES, SUPERVISE].concat();
+    let head = ["sh", "-c", &script, "sh", service.name.as_str(), restart];
     let mut exec = encamp_core::Exec::new(inside.target.clone(), head.into_iter().map(str::to_owned).chain(argv));
     exec.env = command::env(&service.env, facts, viewer).map_err(invalid)?;
     let cwd = service.cwd.as_ref().map(|cwd| command::render(cwd, facts, viewer));
