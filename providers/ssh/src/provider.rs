@@ -17,6 +17,9 @@ use crate::client::{Host, State, Status};
 use crate::convert::phase;
 use crate::table::Table;
 
+/// How a host lets processes outlive a session.
+const LINGER: &str = "in its /etc/systemd/logind.conf `KillUserProcesses=no`, or the user in `KillExcludeUsers`; then \
+                      `systemctl restart systemd-logind`";
 /// What is to be done with a host that is out of use.
 const MEND: &str = "mend it, and remove the file `quarantine` in its folder";
 /// How far a host's clock may be from ours: leases end by it.
@@ -104,7 +107,12 @@ impl Provider for Lab {
             finding.help = help.map(ToOwned::to_owned);
             findings.push(finding);
         };
-        let all = self.look_at_all(cx, self.hosts.values()).await;
+        let all = join_all(
+            self.hosts
+                .values()
+                .map(|host| async move { (host, host.examine(cx).await) }),
+        )
+        .await;
         let reached = all.iter().any(|(_, status)| status.is_ok());
         for (host, status) in all {
             match status {
@@ -119,6 +127,11 @@ impl Provider for Lab {
                     }
                     if let Some(why) = &status.quarantine {
                         tell(Level::Warning, host, format!("out of use: {why}"), Some(MEND));
+                    }
+                    if status.kills_at_logout {
+                        let text = "it ends what this user has started when he logs out: services, and the end of a lease \
+                                    by itself";
+                        tell(Level::Warning, host, text.to_owned(), Some(LINGER));
                     }
                     let skew = i64::try_from(ours.as_secs()).unwrap_or(i64::MAX).abs_diff(status.now);
                     if skew > SKEW_MAX.as_secs() {

@@ -283,6 +283,20 @@ look() {
     [ -z "$owner" ] || say "reserved $until $owner"
 }
 
+# A look for who sees to the host itself.
+examine() {
+    look
+    [ -d /run/systemd/system ] || return 0
+    logind() { busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "$1"; }
+    [ "$(logind KillUserProcesses)" = "b true" ] || return 0
+    user=$(id -un)
+    # Root is spared where nobody is named.
+    case $user:$(logind KillExcludeUsers) in
+    *"\"$user\""* | "root:as 0") ;;
+    *) say "logout kills" ;;
+    esac
+}
+
 # A place is taken where somebody has it, but for those of the same environment that go.
 reserve() {
     enter
@@ -446,5 +460,5 @@ cd "$folder/work" || exit 254
 exec "$@"'
 
 case $verb in
-status | look | reserve | claim | release | renew) "$verb" ;;
+status | look | examine | reserve | claim | release | renew) "$verb" ;;
 esac

@@ -52,6 +52,11 @@ impl Host {
         self.told(cx, "look").await
     }
 
+    /// A look that says besides what the host's administrator may want to mend.
+    pub(crate) async fn examine(&self, cx: &Cx) -> Result<Status> {
+        self.told(cx, "examine").await
+    }
+
     async fn told(&self, cx: &Cx, word: &str) -> Result<Status> {
         let cx = cx.clone().no_longer_than(STATUS_TIMEOUT);
         let answer = self.question(&cx, word, Env::new()).await?;

@@ -42,6 +42,8 @@ pub(crate) struct Status {
     pub(crate) over: Option<i64>,
     /// For whose claims its place is kept: what their keys begin with, and until when, in seconds since 1970.
     pub(crate) reserved: Option<(String, i64)>,
+    /// It ends what its user has started when he logs out. Known where it was examined.
+    pub(crate) kills_at_logout: bool,
     // Nothing where it was only looked at.
     cpus: u32,
     memory: u64,
@@ -88,6 +90,7 @@ impl Status {
                 let (until, owner) = reserved.split_once(' ')?;
                 Some((owner.to_owned(), until.parse().ok()?))
             }),
+            kills_at_logout: answer.get("logout") == Some("kills"),
             cpus: answer.number("cpus").unwrap_or_default(),
             memory: kib("memory_kib"),
             disk: kib("disk_kib"),
