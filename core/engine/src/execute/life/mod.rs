@@ -1,12 +1,13 @@
 //! Lives one object: performs the effects of its state machine until there is nothing more to do.
 
-use std::future::Future;
+mod begin;
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use encamp_core::{
-    Addr, Class, Error, ErrorKind, List, Observed, Opened, Provider, Published, Report, Result, Retry, Settle, Target,
-    Value, Verb,
+    Addr, Class, Error, ErrorKind, Opened, Provider, Published, Report, Result, Retry, Target, Value, Verb,
 };
 use encamp_file::spec;
 use encamp_file::text::Facts;
@@ -15,16 +16,11 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use crate::clock::monotonic_now as now;
 use crate::events::{Event as Told, Status};
-use crate::inside::Inside;
 use crate::journal::{IntentRow, IntentState, Op};
 use crate::machine::{Effect, Event, State, transition};
-use crate::ready::{self, Judged};
+use crate::ready;
 use crate::session::{Change, Session};
 use crate::settle::{self, Settled};
-use crate::setup::{SettingUp, end_services};
-
-/// How long services have to end before their machine goes.
-const SERVICES_END: Duration = Duration::from_secs(3);
 
 /// Where an object is to be brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,224 +296,6 @@ impl<'a> Life<'a> {
 
     fn target(&self) -> Target {
         Target::new(self.row.stamp.clone(), self.row.site.clone(), self.row.id.clone())
-    }
-
-    async fn send_start(&mut self) -> Result<Event> {
-        if self.row.class == Class::Scope {
-            return Ok(Event::Started);
-        }
-        if self.session.stop.is_cancelled() {
-            return Ok(Event::Interrupted);
-        }
-        if let Err(error) = self.bring_files().await? {
-            self.failure = Some(self.explain(error, Verb::CopyIn));
-            return Ok(Event::Refused);
-        }
-        self.tell(Status::Starting, "").await;
-        self.sends += 1;
-        let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
-        let (epoch, intent) = (self.session.epoch.clone(), self.row.reference());
-        self.session
-            .record(Op::Touch {
-                epoch,
-                intent,
-                stopped: Some(false),
-            })
-            .await?;
-        let (provider, target) = (Arc::clone(&self.provider), self.target());
-        let answer = self
-            .session
-            .send(
-                self.change(Verb::Start),
-                self.session.camp.policy.change,
-                None,
-                |cx, ticket| async move { provider.start(&cx, &ticket, target).await },
-            )
-            .await?;
-        Ok(match answer {
-            Ok(()) => Event::Started,
-            Err(error) => self.judge(error),
-        })
-    }
-
-    /// Sets it up, and waits until everything that readiness asks for holds.
-    async fn probe(&mut self) -> Result<Event> {
-        let Some(wanted) = self.wanted.clone().filter(|_| self.row.class == Class::Machine) else {
-            return Ok(Event::ProbesHeld);
-        };
-        let outcome = self.come_up(&wanted).await?;
-        Ok(match outcome {
-            Ok(observed) => {
-                self.seen = (observed.addrs, observed.ports);
-                self.failure = None;
-                Event::ProbesHeld
-            }
-            Err(_) if self.session.stop.is_cancelled() => Event::Interrupted,
-            Err(error) => {
-                self.failure = Some(self.explain(error, Verb::Inspect));
-                Event::ProbesFailed
-            }
-        })
-    }
-
-    /// Steps and services, its own conditions, steps that come after them, and what its group has to hold.
-    async fn come_up(&mut self, wanted: &Wanted<'_>) -> Result<Result<Observed>> {
-        let spec = wanted.spec;
-        let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
-        let setting_up = SettingUp {
-            session: self.session,
-            inside: &inside,
-            spec,
-            facts: &wanted.facts,
-        };
-        let judged = Judged {
-            inside: &inside,
-            spec,
-            facts: &wanted.facts,
-        };
-        if setting_up.does_something() {
-            if let Err(error) = self.unless_stopped(ready::running(&inside)).await {
-                return Ok(Err(error));
-            }
-            self.tell(Status::Setup, &setting_up.summary()).await;
-            if let Err(error) = setting_up.steps(&mut self.row, false).await? {
-                return Ok(Err(error));
-            }
-            if let Err(error) = setting_up.services().await {
-                return Ok(Err(error));
-            }
-        }
-        if !spec.ready.is_empty() {
-            self.tell(Status::Waiting, &ready::summary(&spec.ready)).await;
-        }
-        let observed = match self.unless_stopped(ready::wait(judged, &spec.ready)).await {
-            Ok(observed) => observed,
-            Err(error) => return Ok(Err(error)),
-        };
-        if let Err(error) = setting_up.steps(&mut self.row, true).await? {
-            return Ok(Err(error));
-        }
-        if let Some(gate) = wanted.gate {
-            gate.arrive();
-            self.tell(Status::Waiting, &ready::summary(&spec.group_ready)).await;
-            let whole = async {
-                gate.wait().await?;
-                ready::wait(judged, &spec.group_ready).await
-            };
-            if let Err(error) = self.unless_stopped(whole).await {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(observed))
-    }
-
-    /// What lies in memory for a machine that is gone. It is of no harm there, and goes with its environment at last.
-    fn forget_secrets(&self) {
-        if self.row.class != Class::Machine {
-            return;
-        }
-        let folder = &self.session.camp.secret_folder;
-        let forgotten = folder.forget_machine(&self.row.environment, &self.row.object, self.row.generation);
-        if let Err(error) = forgotten {
-            tracing::debug!(machine = self.row.object, error = %Report(&error), "its secrets are still there");
-        }
-    }
-
-    async fn unless_stopped<T>(&self, waiting: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            outcome = waiting => outcome,
-            () = self.session.stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "it was stopped")),
-        }
-    }
-
-    /// Brings the files that land before the machine's command starts.
-    async fn bring_files(&mut self) -> Result<Result<()>> {
-        let Some(wanted) = self.wanted.clone() else {
-            return Ok(Ok(()));
-        };
-        let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
-        let setting_up = SettingUp {
-            session: self.session,
-            inside: &inside,
-            spec: wanted.spec,
-            facts: &wanted.facts,
-        };
-        setting_up.files(&mut self.row).await
-    }
-
-    async fn send_destroy(&mut self) -> Result<Event> {
-        if self.sends == 0 {
-            self.tell(Status::Destroying, "").await;
-            // Killed with their machine, they could end nothing well.
-            let inside = Inside::new(self.session, Arc::clone(&self.provider), &self.row);
-            let grace = SERVICES_END.min(self.deadline.saturating_duration_since(now()));
-            end_services(&inside, &self.row, grace).await;
-        }
-        self.sends += 1;
-        let _turn = self.session.turn(&self.row.instance, &*self.provider).await;
-        let (epoch, intent) = (self.session.epoch.clone(), self.row.reference());
-        self.session.record(Op::SendDestroy { epoch, intent }).await?;
-        let (provider, target) = (Arc::clone(&self.provider), self.target());
-        let verb = if self.row.class == Class::Scope {
-            Verb::CloseScope
-        } else {
-            Verb::Destroy
-        };
-        let answer = self
-            .session
-            .send(
-                self.change(verb),
-                self.session.camp.policy.change,
-                None,
-                |cx, ticket| async move {
-                    match verb {
-                        Verb::CloseScope => provider.close_scope(&cx, &ticket, target).await,
-                        _ => provider.destroy(&cx, &ticket, target).await,
-                    }
-                },
-            )
-            .await?;
-        Ok(match answer {
-            Ok(removal) => {
-                self.failure = None;
-                "the provider says that it is gone".clone_into(&mut self.evidence);
-                settle::removal(removal)
-            }
-            // A destroy is harmless however often it is sent, so only the deadline ends it.
-            Err(error) => {
-                let refused = error.retryable() == Retry::Never;
-                // Something foreign stands under its name. It does not keep ours, which is not there, from being gone.
-                if refused && error.kind() == ErrorKind::Conflict && self.is_absent().await {
-                    self.failure = None;
-                    "absent from a complete listing, which shows something foreign under its name"
-                        .clone_into(&mut self.evidence);
-                    return Ok(Event::Removed);
-                }
-                self.failure = Some(error);
-                if refused { Event::Refused } else { Event::Lost }
-            }
-        })
-    }
-
-    /// Whether a complete listing does not show it, although all that was ever sent must be visible by now.
-    async fn is_absent(&self) -> bool {
-        let camp = &self.session.camp;
-        let visibility = match settle::how(&*self.provider, self.row.class) {
-            Settle::Replay { .. } => Duration::ZERO,
-            Settle::Lookup { visibility, .. } => visibility,
-        };
-        let sent = self.row.last_sent.unwrap_or(self.row.updated);
-        if camp.clock.now() < sent.plus(visibility) {
-            return false;
-        }
-        let list = List::new(camp.controller.prefix())
-            .of(self.row.environment.clone())
-            .at(self.row.site.clone());
-        let keeps = self.provider.capabilities().keeps;
-        let listed = self.provider.list(&camp.read_cx(), list).await;
-        listed.is_ok_and(|listing| {
-            listing.covers(&self.row.site) && listing.find(&self.row.site, &self.row.stamp, keeps).is_none()
-        })
     }
 
     /// Pauses, longer each time. Past the deadline the object is left as the journal has it, with the last failure.
