@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use encamp_core::{
     Access, Addr, AddrScope, Candidate, Capabilities, Check, Class, Coverage, Create, Created, Cx, Error, ErrorKind,
-    Finding, Found, InstanceName, Level, List, Listing, Observed, Phase, Progress, Provider, Removal, Renew, Report,
-    Reserve, Resolve, Result, Retry, Site, Target, Ticket,
+    Finding, Found, InstanceName, Level, List, Listing, Needs, Observed, Phase, Progress, Provider, Removal, Renew,
+    Report, Reserve, Resolve, Result, Retry, Site, Target, Ticket,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -166,11 +166,15 @@ impl Provider for Lab {
             ErrorKind::Capacity,
             format!("no host of `{}` can be taken", self.instance),
         );
-        let asked = join_all(
-            matching
-                .into_iter()
-                .map(|host| async move { (host, host.status(cx).await) }),
-        )
+        let asks_for_more = a.needs != Needs::default();
+        let asked = join_all(matching.into_iter().map(|host| async move {
+            let status = if asks_for_more {
+                host.status(cx).await
+            } else {
+                host.look(cx).await
+            };
+            (host, status)
+        }))
         .await;
         if asked.iter().all(|(_, status)| status.is_err()) {
             return Err(unreached(asked));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use encamp_core::{ErrorKind, Exit};
+use encamp_core::{ErrorKind, Exit, Resolve};
+use serde_json::json;
 
-use crate::bed::{Bed, target, text};
+use crate::bed::{Bed, cx, target, text};
 
 const CLAIMANTS: usize = 12;
 const HOSTS: usize = 3;
@@ -90,4 +91,27 @@ async fn a_claim_waits_for_the_lock_of_its_host() {
     assert!(!claiming.is_finished());
     drop(lock);
     claiming.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_has_too_little_is_not_offered() {
+    let bed = Bed::new(1).await;
+    let with = async |cpu: f64| {
+        let mut resolve = Resolve::new(json!({}));
+        resolve.needs.cpu = Some(cpu);
+        bed.provider.resolve(&cx(), resolve).await
+    };
+    assert_eq!(with(1.0).await.unwrap().len(), 1);
+    let refused = with(100_000.0).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Capacity);
+    let told = refused
+        .context()
+        .find(|(host, _)| *host == "h0")
+        .map(|(_, why)| why.to_string());
+    assert!(
+        told.is_some_and(|why| why.starts_with("it has ")
+            && why.ends_with(" processors")
+            && why != "it has 0 processors"),
+        "{refused:?}"
+    );
 }
