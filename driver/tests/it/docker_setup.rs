@@ -207,6 +207,39 @@ fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
     bed.nothing_is_left();
 }
 
+#[test]
+fn a_supervisor_goes_with_its_service_and_starts_none_that_was_ended() {
+    let bed = Bed::with_docker();
+    let slow = "trap 'sleep 1; echo tidied >/tidied; exit 0' TERM; while :; do sleep 0.1; done";
+    let keys = format!(
+        "services.slow = {{ run = \"{slow}\" }}\n\
+         services.wild = {{ run = \"echo >>/starts; exit 3\", restart = \"on-failure\" }}"
+    );
+    bed.write("encamp.toml", &format!("{HEAD}{}", machine("web", &keys)));
+    bed.encamp(&["up"]).exits(0);
+    let sh = |line: &str| bed.encamp(&["exec", "web", "--", "sh", "-c", line]).exits(0);
+    let end = |name: &str| format!("kill -TERM $(cut -d' ' -f1 /run/encamp/services/{name}.pid)");
+    // Asked twice, as by whoever is interrupted and comes again.
+    let there = "[ -e /run/encamp/services/slow.pid ]";
+    sh(&format!(
+        "{0}; sleep 0.2; {0}; sleep 0.2; {there} && [ ! -e /tidied ]",
+        end("slow")
+    ));
+    sh(&format!("while {there}; do sleep 0.1; done; [ -e /tidied ]"));
+    // In its pause after a failure.
+    sh(&format!(
+        "starts() {{ wc -l </starts; }}; n=$(starts); while [ $(starts) = $n ]; do sleep 0.1; done; \
+         {}; n=$(starts); sleep 2.5; [ $(starts) = $n ] && [ ! -e /run/encamp/services/wild.pid ]",
+        end("wild")
+    ));
+    let shown = bed.encamp(&["show", "--live"]).exits(0);
+    for died in ["web/slow: exited 143 ", "web/wild: exited 143 "] {
+        assert!(shown.stdout.contains(died), "{shown}");
+    }
+    bed.encamp(&["down"]).exits(0);
+    bed.nothing_is_left();
+}
+
 /// The hub's members wait for each other, which no member could alone.
 #[test]
 fn a_group_is_judged_as_a_whole() {

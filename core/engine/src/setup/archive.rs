@@ -208,6 +208,12 @@ impl Packing {
         match &magic[..read] {
             #[cfg(feature = "fetch")]
             [0x1f, 0x8b, ..] => self.entries_of(flate2::read::MultiGzDecoder::new(file), url),
+            #[cfg(not(feature = "fetch"))]
+            [0x1f, 0x8b, ..] => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{url} cannot be unpacked: this build knows nothing of gzip"),
+            )
+            .next_step("build `encamp` with its feature `fetch`")),
             [0xfd, b'7', b'z', b'X', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'B', b'Z', b'h', ..] | [b'P', b'K', ..] => {
                 Err(
                     Error::new(ErrorKind::Unsupported, format!("{url} is no tar or tar.gz archive"))

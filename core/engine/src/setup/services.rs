@@ -15,9 +15,15 @@ use crate::journal::IntentRow;
 /// How long a service may take to be started; not to become ready, which is what `ready` is for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether the supervisor of a file lives, which names it by its number and when it began: numbers pass on to others, and
-/// that of one that nobody waited for stays behind as a zombie. Its number is `pid` then.
-const LIVES: &str = r#"
+/// What the scripts have in common. `folder` says where this user's supervisors keep their files: where machines share the
+/// files of a host, each has a folder of its own instead of `/run/encamp`, and says so by `ENCAMP_RUN`. `lives` says whether
+/// the supervisor of a file lives, which names it by its number, `pid` then, and when it began: numbers pass on to others,
+/// and that of one that nobody waited for stays behind as a zombie.
+const COMMON: &str = r#"
+folder() {
+  dir=${ENCAMP_RUN:-/run/encamp}/services
+  [ -w "$dir" ] || dir=/tmp/encamp-services-$(id -u)
+}
 lives() {
   { read -r pid then <"$1" && read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
   set -- ${stat##*) }
@@ -27,33 +33,34 @@ lives() {
 
 /// Starts a supervisor that outlives the command that started it, unless one runs: `NAME RESTART COMMAND…`.
 ///
-/// Where machines share the files of a host, each has a folder of its own instead of `/run/encamp`, and says so by
-/// `ENCAMP_RUN`. What a service says is in `NAME.log`, how it ended last in `NAME.exit`. TERM to the supervisor, which
-/// `NAME.pid` names, ends both; it is as it should be where there is `NAME.asked`.
+/// What a service says is in `NAME.log`, how it ended in `NAME.exit`. TERM to the supervisor, which `NAME.pid` names, ends
+/// both; it is as it should be where there is `NAME.asked`.
 const SUPERVISE: &str = r#"
 name=$1 restart=$2; shift 2
-dir=${ENCAMP_RUN:-/run/encamp}/services
-mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ] || dir=/tmp/encamp-services-$(id -u)
+mkdir -p "${ENCAMP_RUN:-/run/encamp}/services" 2>/dev/null
+folder
 mkdir -p "$dir" || exit
 lives "$dir/$name.pid" && exit 0
-rm -f "$dir/$name.exit" "$dir/$name.asked"
+rm -f "$dir/$name.asked"
 supervise() {
   stop= child=
   trap '' HUP INT
   trap 'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
-  while :; do
+  while [ -z "$stop" ]; do
+    rm -f "$dir/$name.exit"
     "$@" </dev/null >>"$dir/$name.log" 2>&1 &
     child=$!
+    # TERM may have come before its number was known; and with TERM a `wait` ends before the child.
+    [ -z "$stop" ] || kill -TERM "$child" 2>/dev/null
     wait "$child"; code=$?
-    if [ -n "$stop" ]; then
-      wait "$child" 2>/dev/null
-      [ -f "$dir/$name.asked" ] || echo 143 >"$dir/$name.exit"
-      break
-    fi
+    while [ -n "$stop" ] && kill -0 "$child" 2>/dev/null; do wait "$child" 2>/dev/null; done
+    child=
+    [ -z "$stop" ] || break
     echo "$code" >"$dir/$name.exit"
     if [ "$restart" = no ] || [ "$code" -eq 0 ]; then break; fi
     sleep 1
   done
+  [ -z "$stop" ] || [ -f "$dir/$name.asked" ] || echo 143 >"$dir/$name.exit"
   rm -f "$dir/$name.pid"
 }
 # By `exec`: a redirected function would keep the old descriptors aside, and whoever started this waits for their end.
@@ -76,13 +83,12 @@ exit 1
 const END: &str = r#"
 left=$(( $1 * 10 )); shift
 files=
-for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
-  for name; do
-    file=$dir/$name.pid
-    lives "$file" || continue
-    true >"$dir/$name.asked"
-    kill -TERM "$pid" 2>/dev/null && files="$files $file"
-  done
+folder
+for name; do
+  file=$dir/$name.pid
+  lives "$file" || continue
+  true >"$dir/$name.asked"
+  kill -TERM "$pid" 2>/dev/null && files="$files $file"
 done
 while [ "$left" -gt 0 ]; do
   there=
@@ -96,13 +102,12 @@ exit 1
 /// Says which services have ended and do not come again, and with what: `NAME…`. A supervisor that was killed took its
 /// service's status with it.
 const ENDED: &str = r#"
-for dir in "${ENCAMP_RUN:-/run/encamp}"/services /tmp/encamp-services-*${ENCAMP_RUN:+/none}; do
-  for name; do
-    lives "$dir/$name.pid" && continue
-    if [ -f "$dir/$name.exit" ]; then echo "$name $(cat "$dir/$name.exit")"
-    elif [ -f "$dir/$name.pid" ]; then echo "$name 137"
-    fi
-  done
+folder
+for name; do
+  lives "$dir/$name.pid" && continue
+  if [ -f "$dir/$name.exit" ]; then echo "$name $(cat "$dir/$name.exit")"
+  elif [ -f "$dir/$name.pid" ]; then echo "$name 137"
+  fi
 done
 "#;
 
@@ -123,13 +128,8 @@ pub(crate) async fn end(inside: &Inside, row: &IntentRow, grace: Duration) {
     if seconds == 0 || row.services.is_empty() || row.stopped || row.id.is_none() {
         return;
     }
-    // Only who it runs as, or root, may ask a service to end.
-    let mut by_user: BTreeMap<&Option<String>, Vec<&str>> = BTreeMap::new();
-    for (name, user) in &row.services {
-        by_user.entry(user).or_default().push(name);
-    }
-    let asking = by_user.into_iter().map(|(user, names)| {
-        let script = [LIVES, END].concat();
+    let asking = by_user(row).into_iter().map(|(user, names)| {
+        let script = [COMMON, END].concat();
         let head = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
         let argv = head
             .chain([seconds.to_string()])
@@ -150,16 +150,26 @@ pub(crate) async fn end(inside: &Inside, row: &IntentRow, grace: Duration) {
     futures_util::future::join_all(asking).await;
 }
 
+/// The services of a machine by whom they run as, who alone may always ask after them.
+fn by_user(row: &IntentRow) -> BTreeMap<&Option<String>, Vec<&str>> {
+    let mut by_user: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, user) in &row.services {
+        by_user.entry(user).or_default().push(name.as_str());
+    }
+    by_user
+}
+
 /// The services of a machine that ended by themselves and not with 0.
 pub(crate) async fn dead(inside: &Inside, row: &IntentRow, within: Duration) -> Result<Vec<Dead>> {
-    if row.services.is_empty() {
-        return Ok(Vec::new());
-    }
-    let script = [LIVES, ENDED].concat();
-    let head = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
-    let exec = encamp_core::Exec::new(inside.target.clone(), head.chain(row.services.keys().cloned()));
-    let said = inside.run(exec, None, within, &CancellationToken::new()).await?;
-    let dead = said.text.lines().filter_map(|line| {
+    let asking = by_user(row).into_iter().map(|(user, names)| async move {
+        let script = [COMMON, ENDED].concat();
+        let head = ["sh", "-c", &script, "sh"].into_iter().chain(names);
+        let mut exec = encamp_core::Exec::new(inside.target.clone(), head.map(str::to_owned));
+        exec.user.clone_from(user);
+        inside.run(exec, None, within, &CancellationToken::new()).await
+    });
+    let said = futures_util::future::try_join_all(asking).await?;
+    let dead = said.iter().flat_map(|said| said.text.lines()).filter_map(|line| {
         let (service, code) = line.split_once(' ')?;
         let code = code.trim().parse().ok()?;
         let known = code != 0 && row.services.contains_key(service);
@@ -207,7 +217,7 @@ pub(crate) async fn start(inside: &Inside, service: &Service, facts: &Facts, vie
         Restart::No => "no",
         Restart::OnFailure => "on-failure",
     };
-    let script = [LIVES, SUPERVISE].concat();
+    let script = [COMMON, SUPERVISE].concat();
     let head = ["sh", "-c", &script, "sh", service.name.as_str(), restart];
     let mut exec = encamp_core::Exec::new(inside.target.clone(), head.into_iter().map(str::to_owned).chain(argv));
     exec.env = command::env(&service.env, facts, viewer).map_err(invalid)?;
