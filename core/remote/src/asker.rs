@@ -29,6 +29,8 @@ const SCRIPT: &str = r#"main() {
             say ready
             read -r go && [ "$go" = go ] || exit 0
         fi
+        # What an earlier one has left in the background may still speak.
+        printf '\036encamp-%s:begin\036' "$id"
         (
             umask "$mask"
             eval "$question"
@@ -137,6 +139,7 @@ async fn read(stdout: &mut BoxRead, marks: &mut Marks) -> Option<Vec<u8>> {
                     let room = ANSWER_BYTES_MAX.saturating_sub(text.len());
                     text.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
+                Piece::Word(word) if word == "begin" => text.clear(),
                 Piece::Word(_) => return Some(text),
             }
         }

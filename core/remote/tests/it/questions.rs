@@ -132,6 +132,10 @@ async fn questions_have_a_session_in_common(client: Client) {
         ask("echo ${x-none}; umask; cat; [ \"$PWD\" = / ] || echo home").await,
         "none\n0022\nhome\n"
     );
+    // What one has left behind does not speak in the answer to another.
+    ask("(sleep 0.3; echo late) &").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(ask("echo mine").await, "mine\n");
     // What is asked meanwhile does not wait for an answer to something else.
     let patient = async {
         let cx = cx();
