@@ -287,14 +287,20 @@ look() {
 examine() {
     look
     [ -d /run/systemd/system ] || return 0
-    logind() { busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "$1"; }
-    [ "$(logind KillUserProcesses)" = "b true" ] || return 0
+    logind() {
+        busctl --timeout=3 get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "$1"
+    }
     user=$(id -un)
-    # Root is spared where nobody is named.
+    # Root is spared where nobody is named; whom it is about alone decides before whether it is so at all.
     case $user:$(logind KillExcludeUsers) in
-    *"\"$user\""* | "root:as 0") ;;
-    *) say "logout kills" ;;
+    *"\"$user\""* | "root:as 0") return 0 ;;
     esac
+    case $(logind KillOnlyUsers) in
+    "" | "as 0") [ "$(logind KillUserProcesses)" = "b true" ] || return 0 ;;
+    *"\"$user\""*) ;;
+    *) return 0 ;;
+    esac
+    say "logout kills"
 }
 
 # A place is taken where somebody has it, but for those of the same environment that go.
