@@ -182,10 +182,11 @@ fn judge<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone, route: &Ro
             why: why.to_lowercase(),
         };
     }
-    // Told under the name of whatever wrote then.
-    if why.ends_with(": Broken pipe") {
+    // Told under the name of whatever read or wrote then.
+    let cut = [": Broken pipe", ": Connection reset by peer", " closed by remote host."];
+    if let Some(cut) = cut.iter().find(|cut| why.ends_with(*cut)) {
         return Failure::HungUp {
-            why: "broken pipe".to_owned(),
+            why: cut.trim_start_matches([':', ' ']).trim_end_matches('.').to_lowercase(),
         };
     }
     Failure::Other { why }
@@ -286,6 +287,18 @@ mod tests {
                 "debug1: expecting SSH2_MSG_KEX_ECDH_REPLY\nssh_dispatch_run_fatal: Connection to 127.0.0.1 port 22: Broken pipe",
                 Failure::HungUp {
                     why: "broken pipe".into(),
+                },
+            ),
+            (
+                "ssh: connect to host 127.0.0.1 port 22: Connection reset by peer",
+                Failure::HungUp {
+                    why: "connection reset by peer".into(),
+                },
+            ),
+            (
+                "Connection to 127.0.0.1 closed by remote host.",
+                Failure::HungUp {
+                    why: "closed by remote host".into(),
                 },
             ),
             (
