@@ -274,11 +274,11 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
     );
     let client = machine("client", "");
     let stage = tasks(&[
-        "on = \"client\"\nbackground = true\nrun = \"while :; do wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done | tee /said\"",
+        "on = \"client\"\nbackground = true\nrun = \"while :; do timeout 2 wget -q -O /dev/null http://web/hostname && echo good || echo bad; sleep 0.1; done | tee /said\"",
         "on = \"client\"\nbackground = true\nrun = \"sleep 1; echo finished\"",
         "on = \"client\"\nrun = \"until grep -q good /said; do sleep 0.1; done\"",
         "do = \"stop\"\nmachine = \"web\"",
-        "on = \"client\"\nrun = \"until grep -q bad /said; do sleep 0.1; done; ! wget -q -O /dev/null http://web/hostname\"",
+        "on = \"client\"\nrun = \"until grep -q bad /said; do sleep 0.1; done; ! timeout 2 wget -q -O /dev/null http://web/hostname\"",
         "do = \"start\"\nmachine = \"web\"",
         "on = \"client\"\nrun = \"wget -q -O /dev/null http://web/hostname\"",
         "do = \"pause\"\nmachine = \"web\"",

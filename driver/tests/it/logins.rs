@@ -19,16 +19,28 @@ create)
     mkdir -p "$at"
     printf '%s\n' "${ENCAMP_LOGIN:?}" >"$at/authorized"
     [ -s "$at/host" ] || ssh-keygen -q -t ed25519 -N '' -f "$at/host"
-    port=$((31000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 1000))
-    printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
-        'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $at/authorized" >"$at/config"
+    configure() {
+        printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' \
+            'StrictModes no' 'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $at/authorized" >"$at/config"
+    }
+    if [ -s "$at/port" ]; then
+        port=$(cat "$at/port")
+    else
+        port=$((12000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 7000))
+    fi
+    configure
     if [ -e "$TMPDIR/late" ]; then
         # What a script leaves behind is ended with it, but for what is in a session of its own by then.
         rm -f "$at/apart"
         setsid sh -c ': >"$0/apart"; sleep 3; exec /usr/sbin/sshd -f "$0/config" -E "$0/log"' "$at" >/dev/null 2>&1 &
         until [ -e "$at/apart" ]; do sleep 0.05; done
     elif [ ! -s "$at/pid" ]; then
-        /usr/sbin/sshd -f "$at/config" -E "$at/log"
+        # Others may listen there.
+        until /usr/sbin/sshd -f "$at/config" -E "$at/log"; do
+            port=$((port + 1))
+            [ $((port % 7000)) != 0 ]
+            configure
+        done
     fi
     echo $port >"$at/port"
     [ "$told" != "$root/told-$ENCAMP_KEY" ] ;;

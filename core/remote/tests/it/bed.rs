@@ -193,7 +193,10 @@ fn start(config: &Path, log: &Path, text: impl Fn(u16) -> String) -> (u16, Child
             .arg(config)
             .arg("-E")
             .arg(log)
+            // Its sessions live a little longer than the test, and would keep its output open.
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         for _ in 0..500 {

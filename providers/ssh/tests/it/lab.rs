@@ -69,8 +69,10 @@ impl Lab {
         lines.extend(fixed.map(str::to_owned));
         fs::write(at("sshd_config"), lines.join("\n"))?;
         drop(held);
-        // It ends with this process, whatever becomes of that: its standard input is the other end of a pipe.
-        let line = format!("{first}\n/usr/sbin/sshd -D -f \"$1\" -E \"$2\" & read -r _; kill $!; wait $!");
+        // It ends with this process, whatever becomes of that: its standard input is the other end of a pipe. Sessions live a
+        // little longer than the test, and would keep its output open.
+        let line =
+            format!("{first}\n/usr/sbin/sshd -D -f \"$1\" -E \"$2\" >/dev/null 2>&1 & read -r _; kill $!; wait $!");
         let process = Command::new("unshare")
             .args(["--mount", "sh", "-c", &line, "sh"])
             .args([at("sshd_config"), at("sshd.log")])
