@@ -34,6 +34,8 @@ struct Made {
     machines: Vec<Target>,
     items: BTreeMap<(Site, String), (Target, Opened)>,
     images: Vec<Target>,
+    /// In which there is the case's folder.
+    folders: Vec<Target>,
 }
 
 /// What a command gave.
@@ -51,6 +53,8 @@ impl Output {
     }
 }
 
+/// How long it may take to remove the folder of a case, where that can be done at all.
+const FOLDER_REMOVED: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two looks.
 const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -330,6 +334,25 @@ impl Bed {
         Exec::new(target.clone(), self.factory.sh(script))
     }
 
+    /// A folder of the case's own in a machine, which may not be there yet. It goes with the case: the files of a machine may
+    /// be those of a host that outlives it.
+    pub(crate) fn folder(&self, target: &Target) -> String {
+        self.made(|made| made.folders.push(target.clone()));
+        self.path_of_folder()
+    }
+
+    fn path_of_folder(&self) -> String {
+        format!("{}/encamp-check-{}", self.factory.folder(), self.stamps.environment())
+    }
+
+    /// What cannot be entered any more took its files with it, or keeps them.
+    async fn remove_folder(&self, target: &Target) {
+        if self.capabilities().offers(Verb::Exec) {
+            let removing = format!("rm -rf '{}'", self.path_of_folder());
+            let _ = tokio::time::timeout(FOLDER_REMOVED, self.script(target, &removing)).await;
+        }
+    }
+
     /// Runs a command to its end.
     pub(crate) async fn run(&self, exec: Exec) -> Outcome<Output> {
         self.feed(exec, &[]).await
@@ -365,7 +388,11 @@ impl Bed {
             machines,
             items,
             images,
+            folders,
         } = self.made(std::mem::take);
+        for target in &folders {
+            self.remove_folder(target).await;
+        }
         for target in machines.iter().chain(&images) {
             self.remove(target, Verb::Destroy).await?;
         }

@@ -220,7 +220,7 @@ async fn files_hold_up_no_command(client: Client) {
     std::fs::write(bed.path("big"), vec![1; 30_000_000]).unwrap();
     let a = CopyOut::new(target(), bed.path("big").to_str().unwrap());
     // Nobody reads it.
-    let _out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
+    let unread = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(run(&remote, &access, shell("echo on")).await.unwrap().out, "on\n");
     // Nor does a command whose output nobody reads hold up others, nor its own signal; and nothing of it is lost.
@@ -239,6 +239,8 @@ async fn files_hold_up_no_command(client: Client) {
     process.control.signal(encamp_core::Signal::Kill).await.unwrap();
     drop(process.stdout);
     assert_eq!(process.control.wait().await.unwrap(), encamp_core::Exit::Code(137));
+    drop(unread);
+    bed.is_clean().await;
 }
 
 async fn ports_are_dialled_from_the_host(client: Client) {

@@ -359,13 +359,9 @@ base-url = "http://x"
 "#;
 
     fn expanded(file: &str, input: TokenStream) -> Result<String> {
-        let folder = std::env::temp_dir().join(format!("encamp-macros-{}", std::process::id()));
-        let unique = folder.join(format!("{:x}", file.len() * 31 + input.to_string().len()));
-        std::fs::create_dir_all(&unique).expect("a folder");
-        std::fs::write(unique.join("shop.toml"), file).expect("a file");
-        let expanded = expand(input, &unique).map(|tokens| tokens.to_string());
-        std::fs::remove_dir_all(&unique).expect("it was made");
-        expanded
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("shop.toml"), file).expect("a file");
+        expand(input, folder.path()).map(|tokens| tokens.to_string())
     }
 
     fn refused(file: &str, input: TokenStream) -> String {

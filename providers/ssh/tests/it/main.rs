@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod bed;
+mod check;
 mod claims;
 mod connections;
 mod expiry;

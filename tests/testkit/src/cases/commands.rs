@@ -117,14 +117,12 @@ async fn a_user_can_be_chosen(bed: &Bed) -> Outcome {
 
 async fn two_commands_run_at_once(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let (one, other) = (
-        format!("{}/one", bed.factory.folder()),
-        format!("{}/other", bed.factory.folder()),
-    );
+    let folder = bed.folder(&target);
+    let (one, other) = (format!("{folder}/one"), format!("{folder}/other"));
     // Each waits for the other: one after the other they would not end.
     let wait = |mine: &str, theirs: &str| {
         let tries = "test -e THEIRS || sleep 0.2; ".repeat(50).replace("THEIRS", theirs);
-        format!("echo > {mine}; {tries} test -e {theirs}")
+        format!("mkdir -p {folder}; echo > {mine}; {tries} test -e {theirs}")
     };
     let (first, second) = (wait(&one, &other), wait(&other, &one));
     let (first, second) = tokio::join!(bed.script(&target, &first), bed.script(&target, &second));
@@ -136,8 +134,9 @@ async fn two_commands_run_at_once(bed: &Bed) -> Outcome {
 
 async fn a_dropped_handle_ends_nothing(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let path = format!("{}/done", bed.factory.folder());
-    let exec = bed.exec(&target, &format!("sleep 1; echo done > {path}"));
+    let folder = bed.folder(&target);
+    let path = format!("{folder}/done");
+    let exec = bed.exec(&target, &format!("mkdir -p {folder}; sleep 1; echo done > {path}"));
     drop(bed.provider.exec(&bed.cx(), exec).await?);
     bed.eventually("done", || async {
         let output = bed.script(&target, &format!("cat {path}")).await?;

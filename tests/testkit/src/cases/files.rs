@@ -90,7 +90,7 @@ fn contents(files: &Files) -> BTreeMap<&str, (u32, &[u8])> {
 
 async fn what_is_copied_in_comes_out(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let folder = format!("{}/in", bed.factory.folder());
+    let folder = format!("{}/in", bed.folder(&target));
     let files: [(&str, u32, &[u8]); 4] = [
         ("plain", 0o644, b"text\n"),
         ("run.sh", 0o755, b"#!/bin/sh\n"),
@@ -115,7 +115,7 @@ async fn what_is_copied_in_comes_out(bed: &Bed) -> Outcome {
 
 async fn missing_parents_are_made(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let folder = format!("{}/a/b c/d", bed.factory.folder());
+    let folder = format!("{}/a/b c/d", bed.folder(&target));
     copy_in(bed, &target, &folder, &[("file", 0o644, b"deep")]).await?;
     let out = copy_out(bed, &target, &format!("{folder}/file")).await?;
     ensure!(
@@ -127,8 +127,8 @@ async fn missing_parents_are_made(bed: &Bed) -> Outcome {
 
 async fn a_single_file_comes_out_under_its_own_name(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let folder = bed.factory.folder();
-    copy_in(bed, &target, folder, &[("alone", 0o444, b"x")]).await?;
+    let folder = bed.folder(&target);
+    copy_in(bed, &target, &folder, &[("alone", 0o444, b"x")]).await?;
     let out = copy_out(bed, &target, &format!("{folder}/alone")).await?;
     let expected = BTreeMap::from([("alone", (0o444, &b"x"[..]))]);
     ensure!(
@@ -141,8 +141,8 @@ async fn a_single_file_comes_out_under_its_own_name(bed: &Bed) -> Outcome {
 
 async fn commands_see_what_was_copied_in(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let folder = bed.factory.folder();
-    copy_in(bed, &target, folder, &[("seen", 0o644, b"by a command\n")]).await?;
+    let folder = bed.folder(&target);
+    copy_in(bed, &target, &folder, &[("seen", 0o644, b"by a command\n")]).await?;
     let output = bed
         .script(&target, &format!("cat {folder}/seen; echo back > {folder}/back"))
         .await?;
@@ -157,11 +157,11 @@ async fn commands_see_what_was_copied_in(bed: &Bed) -> Outcome {
 
 async fn a_large_file_survives(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let folder = bed.factory.folder();
+    let folder = bed.folder(&target);
     let large: Vec<u8> = (0..3_000_000_u32)
         .flat_map(|number| number.to_le_bytes()[..1].to_vec())
         .collect();
-    copy_in(bed, &target, folder, &[("large", 0o644, &large)]).await?;
+    copy_in(bed, &target, &folder, &[("large", 0o644, &large)]).await?;
     let out = copy_out(bed, &target, &format!("{folder}/large")).await?;
     let same = contents(&out)
         .get("large")

@@ -64,8 +64,10 @@ async fn a_stopped_machine_starts_again(bed: &Bed) -> Outcome {
 
 async fn files_survive_a_stop(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let path = format!("{}/kept", bed.factory.folder());
-    bed.script(&target, &format!("echo kept > {path}")).await?;
+    let folder = bed.folder(&target);
+    let path = format!("{folder}/kept");
+    bed.script(&target, &format!("mkdir -p {folder}; echo kept > {path}"))
+        .await?;
     bed.stop(&target).await?;
     bed.wait_stopped(&target).await?;
     bed.start(&target).await?;
