@@ -93,3 +93,29 @@ fn an_inventory_is_read_as_ansible_reads_it() {
     let broken = bed.encamp(&["run"]);
     assert!(broken.code != 0 && broken.stderr.contains("hosts.ini"), "{broken}");
 }
+
+#[test]
+fn a_host_that_is_meant_by_its_address_is_known_where_its_settings_say() {
+    let (lab, bed) = lab("json");
+    let settings = bed.read("home/.config/encamp/settings.toml");
+    let known = bed.path().join("known");
+    bed.write(
+        "home/.config/encamp/settings.toml",
+        &format!("{settings}known_hosts = \"{}\"\n", known.display()),
+    );
+    let refused = bed.encamp(&["run"]).exits(3);
+    let host = format!("[127.0.0.1]:{}", lab.ports[0]);
+    assert!(
+        refused.stderr.contains(&format!("encamp trust {host} FINGERPRINT")),
+        "{refused}"
+    );
+    bed.encamp(&["trust", &host, &fingerprint(&lab)]).exits(0);
+    assert!(known.exists() && !bed.path().join("home/.ssh/known_hosts").exists());
+    bed.encamp(&["run"]).exits(0);
+    // Nobody listens there.
+    let silent = bed.encamp(&["trust", "[127.0.0.1]:1"]).exits(3);
+    assert!(
+        silent.stderr.contains("E0401") && silent.stderr.contains("shows no key"),
+        "{silent}"
+    );
+}

@@ -56,8 +56,7 @@ async fn find(
     host: &HostSettings,
     known_hosts: Option<&Path>,
 ) -> Result<SshAccess> {
-    let address = host.host.clone().unwrap_or_else(|| name.to_owned());
-    let port = host.port.or(settings.port).unwrap_or(22);
+    let (address, port) = settings.place(name, host);
     let user = host.user.clone().or_else(|| settings.user.clone());
     let keys = if host.host_keys.is_empty() {
         known(ambient, &address, port, known_hosts).await?

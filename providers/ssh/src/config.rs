@@ -1,7 +1,7 @@
 //! The settings of one instance, checked once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use encamp_core::table::Span;
@@ -116,7 +116,14 @@ impl Settings {
     /// With the hosts of its inventory.
     pub(crate) async fn with_inventory(mut self, ambient: &Ambient) -> Result<Self> {
         if let Some(file) = &self.inventory {
-            for (name, host) in inventory::read(&at_home(file, ambient), ambient).await? {
+            let file = at_home(file, ambient);
+            for (name, mut host) in inventory::read(&file, ambient).await? {
+                // A key beside the inventory is meant.
+                let beside = |key: PathBuf| match file.parent() {
+                    Some(folder) if !is_fixed(&key) => folder.join(key),
+                    _ => key,
+                };
+                host.identity = host.identity.map(beside);
                 self.hosts.entry(name).or_insert(host);
             }
             self.check()?;
@@ -137,13 +144,25 @@ impl Settings {
                 "`folder` must be an absolute path on the hosts, and `{folder}` is none"
             ));
         }
+        let own = [
+            ("inventory", &self.inventory),
+            ("identity", &self.identity),
+            ("known_hosts", &self.known_hosts),
+            ("ssh_config", &self.ssh_config),
+        ];
+        let of_hosts = self.hosts.values().map(|host| ("identity", &host.identity));
+        for (key, path) in own.into_iter().chain(of_hosts) {
+            // A keeper stands in another folder than the command that started it.
+            if let Some(path) = path.as_ref().filter(|path| !is_fixed(path)) {
+                let path = path.display();
+                return invalid(format!(
+                    "`{key}` must be an absolute path or begin with `~/`, and `{path}` does not"
+                ));
+            }
+        }
         let mut places = BTreeMap::new();
         for (name, host) in self.hosts.iter().filter(|(_, host)| !host.jump) {
-            let place = (
-                host.host.as_deref().unwrap_or(name),
-                host.port.or(self.port).unwrap_or(22),
-            );
-            if let Some(other) = places.insert(place, name) {
+            if let Some(other) = places.insert(self.place(name, host), name) {
                 return invalid(format!(
                     "hosts.{name}: it is the same address and port as hosts.{other}"
                 ));
@@ -169,9 +188,20 @@ impl Settings {
         Ok(())
     }
 
+    /// Where a host is: its address and its port.
+    pub(crate) fn place(&self, name: &str, host: &HostSettings) -> (String, u16) {
+        let address = host.host.clone().unwrap_or_else(|| name.to_owned());
+        (address, host.port.or(self.port).unwrap_or(22))
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         self.grace.map_or(GRACE, |span| span.0)
     }
+}
+
+/// Whether a path means the same wherever a process stands.
+fn is_fixed(path: &Path) -> bool {
+    path.is_absolute() || path.starts_with("~")
 }
 
 #[cfg(test)]
@@ -187,6 +217,14 @@ mod tests {
             (json!({ "hosts": {}, "host": {} }), "unknown field"),
             (json!({ "hosts": {}, "folder": "encamp" }), "absolute"),
             (json!({ "hosts": { "H_1": {} } }), "hosts.H_1"),
+            (
+                json!({ "inventory": "hosts.ini" }),
+                "`inventory` must be an absolute path",
+            ),
+            (
+                json!({ "hosts": { "a": { "identity": "key" } } }),
+                "`identity` must be an absolute path",
+            ),
             (json!({ "hosts": { "a": { "via": "b" } } }), "no host here"),
             (
                 json!({ "hosts": { "a": { "host": "x" }, "b": { "host": "x" } } }),

@@ -58,7 +58,7 @@ impl Kind for SshKind {
         let settings = settings.with_inventory(&ambient).await.map_err(of_instance)?;
         let mut options = Options::new();
         if let Some(config) = &settings.ssh_config {
-            options = options.ssh_config(config);
+            options = options.ssh_config(access::at_home(config, &ambient));
         }
         let remote = Arc::new(Remote::new(&ambient, options)?);
         let mut hosts = BTreeMap::new();
@@ -66,14 +66,14 @@ impl Kind for SshKind {
             let Some(described) = settings.hosts.get(&host).filter(|host| !host.jump) else {
                 continue;
             };
-            let address = described.host.as_deref().unwrap_or(&host);
-            let port = described.port.or(settings.port).unwrap_or(22);
+            let (address, port) = settings.place(&host, described);
+            let site = Site::new(format!("ssh:{address}:{port}"));
             let reset = described.reset.as_ref().or(settings.reset.as_ref());
             let folder = described.folder.as_ref().or(settings.folder.as_ref());
             hosts.insert(
-                Site::new(format!("ssh:{address}:{port}")),
+                site.clone(),
                 Host {
-                    site: Site::new(format!("ssh:{address}:{port}")),
+                    site,
                     labels: described.labels.clone(),
                     access,
                     folder: folder.cloned().unwrap_or_default(),

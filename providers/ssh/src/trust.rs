@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use encamp_core::{Ambient, Error, ErrorKind, Result, Value};
+use encamp_core::{Ambient, Error, ErrorKind, Result, Value, Verb};
 
 use crate::access::{known_as, known_by, known_hosts_of};
 use crate::config::Settings;
@@ -40,15 +40,15 @@ pub struct Trusted {
 /// address: `10.0.0.7`, `[10.0.0.7]:2222`. A host that is known by another key of the same algorithm stays known by that
 /// one alone: that is an error, as is a fingerprint that the host does not show.
 pub async fn trust(instances: Vec<Value>, ambient: &Ambient, host: &str, fingerprint: Option<&str>) -> Result<Trusted> {
-    let mut settings = Settings::default();
+    let (mut settings, mut host) = (Settings::default(), host.to_owned());
     for instance in instances {
         let instance = Settings::read(instance)?.with_inventory(ambient).await?;
-        if instance.hosts.contains_key(host) {
-            settings = instance;
+        if let Some(name) = named(&instance, &host) {
+            (settings, host) = (instance, name);
             break;
         }
     }
-    let (address, port) = place(&settings, host)?;
+    let (address, port) = place(&settings, &host)?;
     let name = known_as(&address, port);
     let shown = shown(ambient, &address, port, &name).await?;
     let Some(wanted) = fingerprint else {
@@ -100,6 +100,18 @@ pub async fn trust(instances: Vec<Value>, ambient: &Ambient, host: &str, fingerp
     })
 }
 
+/// The name of a host in an instance, which may be meant by its address.
+fn named(settings: &Settings, host: &str) -> Option<String> {
+    if settings.hosts.contains_key(host) {
+        return Some(host.to_owned());
+    }
+    let meant = place(settings, host).ok()?;
+    let mut hosts = settings.hosts.iter();
+    hosts
+        .find(|(name, known)| settings.place(name, known) == meant)
+        .map(|(name, _)| name.clone())
+}
+
 /// Where a host is.
 fn place(settings: &Settings, host: &str) -> Result<(String, u16)> {
     if let Some(known) = settings.hosts.get(host) {
@@ -107,8 +119,7 @@ fn place(settings: &Settings, host: &str) -> Result<(String, u16)> {
             let error = Error::new(ErrorKind::Unsupported, format!("{host} is reached through {via} alone"));
             return Err(error.next_step(format!("hosts.{host}.host_keys in the settings, as {via} sees it")));
         }
-        let address = known.host.clone().unwrap_or_else(|| host.to_owned());
-        return Ok((address, known.port.or(settings.port).unwrap_or(22)));
+        return Ok(settings.place(host, known));
     }
     let invalid = || Error::new(ErrorKind::Invalid, format!("`{host}` is no address"));
     if let Some(rest) = host.strip_prefix('[') {
@@ -157,7 +168,7 @@ async fn shown(ambient: &Ambient, address: &str, port: u16, name: &str) -> Resul
         }
     }
     if shown.is_empty() {
-        let error = Error::new(ErrorKind::Unavailable, format!("{name} shows no key"));
+        let error = Error::new(ErrorKind::Unavailable, format!("{name} shows no key")).at(Verb::Check);
         let said = String::from_utf8_lossy(&scanned.stderr).into_owned();
         // It says the same of each kind of key.
         let mut lines: Vec<&str> = said.trim().lines().collect();
@@ -222,6 +233,14 @@ mod tests {
             ("[::1]:7", "::1", 7),
         ] {
             assert_eq!(place(&settings, host).unwrap(), (address.to_owned(), port), "{host}");
+        }
+        for (host, name) in [
+            ("a", Some("a")),
+            ("10.0.0.1", Some("a")),
+            ("[b]:2200", Some("b")),
+            ("h", None),
+        ] {
+            assert_eq!(named(&settings, host).as_deref(), name, "{host}");
         }
         for wrong in ["b", "", "-oProxyCommand=x", "h:port", "[h]", "h h"] {
             assert!(place(&settings, wrong).is_err(), "{wrong}");

@@ -137,8 +137,8 @@ kill_all() {
     while :; do
         left=
         if [ -n "$group" ] && [ -d "$group" ]; then
-            for g in "$group"/*/; do
-                [ -e "$g/cgroup.procs" ] || continue
+            # What a claim has made below its own comes first.
+            for g in $(find "$group" -mindepth 1 -depth -type d); do
                 if [ -w "$g/cgroup.kill" ]; then
                     echo 1 >"$g/cgroup.kill"
                 else
@@ -170,7 +170,7 @@ kill_all() {
 # What the holder before has asked to be done when it goes.
 reset() {
     limit=
-    if command -v timeout >/dev/null; then limit="timeout 300"; fi
+    if command -v timeout >/dev/null; then limit="timeout -s KILL 300"; fi
     (trap - HUP PIPE; exec $limit sh "$folder/reset" </dev/null >"$folder/reset.log" 2>&1 9>&-)
     code=$?
     [ $code != 0 ] || return 0
@@ -231,7 +231,10 @@ watch() {
         [ "$epoch" = "$1" ] && [ "$state" = claimed ] || exit 0
         clock
         is_over || continue
-        exec 9>>"$folder/lock" && lock 600 || continue
+        # A failed redirection of `exec` would end this shell.
+        true 2>/dev/null >>"$folder/lock" || continue
+        exec 9>>"$folder/lock"
+        lock 600 || continue
         read_record
         if [ "$epoch" = "$1" ] && [ "$state" = claimed ] && is_over; then
             let_go
@@ -430,7 +433,8 @@ guard='# Lets a command of one claim through, as long as that claim stands: `gua
 folder=${0%/*}
 if [ "$1" != -- ]; then
     refuse() { echo "encamp-guard: $1" >&2; exit 254; }
-    exec 9<"$folder/lock" || refuse "the claim is not there any more"
+    true 2>/dev/null <"$folder/lock" || refuse "the claim is not there any more"
+    exec 9<"$folder/lock"
     turns=0
     until flock -n -s 9; do
         turns=$((turns + 1))

@@ -116,7 +116,9 @@ impl Status {
         let at = |seconds: i64| Time::from_unix_millis(seconds.saturating_mul(1000));
         match (&self.quarantine, self.over, &self.reserved) {
             (Some(why), ..) => format!("out of use: {why}"),
-            (None, _, Some((owner, until))) if self.record.state == State::Free => {
+            (None, over, Some((owner, until)))
+                if self.record.state == State::Free || over.is_some_and(|over| over <= self.now) =>
+            {
                 format!("kept for {owner} until {}", at(*until))
             }
             (None, Some(over), _) => format!("taken by {} until {}", self.record.key, at(over)),

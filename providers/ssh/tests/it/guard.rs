@@ -115,3 +115,33 @@ async fn without_control_groups_processes_are_known_by_their_variable() {
     bed.destroy(&target(&request)).await.unwrap();
     assert!(!lives(&nap));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_below_its_own_go_with_a_claim() {
+    let bed = Bed::new(1).await;
+    let request = bed.request("m", 0, LONG);
+    bed.create(&request).await.unwrap();
+    let machine = target(&request);
+    let nap = format!("18{}.3", std::process::id());
+    let line = format!(
+        "own=$(grep ^0:: /proc/self/cgroup | cut -d: -f3)
+         while read -r _ at type _; do [ \"$type\" != cgroup2 ] || break; done </proc/mounts
+         mkdir -p \"$at$own/below/it\" || exit
+         env -i sh -c 'echo $$ >\"$0/cgroup.procs\"; exec setsid sleep {nap}' \"$at$own/below/it\" >/dev/null 2>&1 &"
+    );
+    let (exit, _) = bed.run(&machine, &line).await.unwrap();
+    assert_eq!(exit, Exit::Code(0));
+    until(Duration::from_secs(5), "it sleeps", || lives(&nap)).await;
+    let (_, own) = bed
+        .run(&machine, "grep ^0:: /proc/self/cgroup | cut -d: -f3")
+        .await
+        .unwrap();
+    bed.destroy(&machine).await.unwrap();
+    assert!(!lives(&nap), "what is below its own group lives on");
+    let left = std::fs::read_to_string("/proc/mounts").unwrap();
+    let at = left.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
+    let at = at
+        .and_then(|line| line.split(' ').nth(1))
+        .expect("a tree of control groups");
+    assert!(!std::path::Path::new(&format!("{at}{}", own.trim())).exists(), "{own}");
+}
