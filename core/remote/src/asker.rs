@@ -10,13 +10,13 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::files::{Begun, Listener, begin};
+use crate::begun::{Begun, Listener, begin};
 use crate::host::{Host, Lease};
 use crate::marks::{Marks, Piece};
 use crate::transport::{Channel, End};
 
 /// How much of an answer is read: a host may say anything.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// How long a session is kept for a further question.
 const KEPT: Duration = Duration::from_secs(5);
 
@@ -57,6 +57,8 @@ pub(crate) struct Asker {
 /// What came of a question.
 pub(crate) struct Answer {
     pub(crate) text: Vec<u8>,
+    /// Nothing of it was too much to be read.
+    pub(crate) is_whole: bool,
     pub(crate) exit: i32,
     /// What it complained of.
     pub(crate) said: String,
@@ -107,8 +109,9 @@ impl Asker {
         let answer = read(&mut self.stdout, &mut self.answers);
         let (text, ()) = tokio::join!(answer, self.listener.listen_afresh(&mut self.stderr));
         match (text, self.listener.exit()) {
-            (Some(text), Some(exit)) => Ok(Answer {
+            (Some((text, is_whole)), Some(exit)) => Ok(Answer {
                 text,
+                is_whole,
                 exit,
                 said: self.listener.said.text(),
             }),
@@ -127,9 +130,9 @@ impl Asker {
     }
 }
 
-/// Reads an answer to its end. What is beyond the most that is read is thrown away.
-async fn read(stdout: &mut BoxRead, marks: &mut Marks) -> Option<Vec<u8>> {
-    let mut text = Vec::new();
+/// Reads an answer to its end, and says whether that is all of it: what is beyond the most that is read is thrown away.
+async fn read(stdout: &mut BoxRead, marks: &mut Marks) -> Option<(Vec<u8>, bool)> {
+    let (mut text, mut is_whole) = (Vec::new(), true);
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = stdout.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
@@ -137,10 +140,11 @@ async fn read(stdout: &mut BoxRead, marks: &mut Marks) -> Option<Vec<u8>> {
             match piece {
                 Piece::Bytes(bytes) => {
                     let room = ANSWER_BYTES_MAX.saturating_sub(text.len());
+                    is_whole &= bytes.len() <= room;
                     text.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-                Piece::Word(word) if word == "begin" => text.clear(),
-                Piece::Word(_) => return Some(text),
+                Piece::Word(word) if word == "begin" => (text, is_whole) = (Vec::new(), true),
+                Piece::Word(_) => return Some((text, is_whole)),
             }
         }
     }

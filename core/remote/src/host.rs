@@ -234,6 +234,7 @@ impl Host {
     }
 
     async fn ask_patiently(&self, cx: &Cx, script: &Script) -> Result<Vec<Word>> {
+        let mut broken = None;
         for _ in 0..SESSIONS_TRIED_MAX {
             let line = script.line(&self.access().prefix);
             let Session { channel, lease } = self.session(cx, &self.pools.control, &line, false).await?;
@@ -268,10 +269,21 @@ impl Host {
             match self.without_a_word(lease, &self.pools.control, end.await, &said).await {
                 Silence::Full => {}
                 Silence::Failed(error) => return Err(error),
-                Silence::Broken(_) => wait(cx, PAUSE.0).await?,
+                Silence::Broken(why) => {
+                    broken = Some(why);
+                    wait(cx, PAUSE.0).await?;
+                }
             }
         }
-        Err(error::no_sessions(self.access()))
+        Err(self.never_begun(broken))
+    }
+
+    /// What it means that no session came to a script's first word: they broke, or there were none to be had.
+    pub(crate) fn never_begun(&self, broken: Option<String>) -> Error {
+        match broken {
+            Some(why) => Failure::Other { why }.translate(self.access(), &[]),
+            None => error::no_sessions(self.access()),
+        }
     }
 
     /// Removes what a run has left, as soon as the host can be asked. What fails is swept by a later session.
@@ -337,7 +349,7 @@ pub(crate) enum Silence {
     Failed(Error),
 }
 
-/// What was said before the first word: a login shell's complaints, and the figures of `dd`.
+/// What is complained of: by a login shell before the first word, with the figures of `dd`, and by what runs behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Said(Vec<u8>);
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod asker;
+mod begun;
 mod derived;
 mod error;
 mod exec;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use encamp_core::{Cx, Error, ErrorKind, Result, Retry};
 
-use crate::asker::{Answer, Asker};
+use crate::asker::{ANSWER_BYTES_MAX, Answer, Asker};
 use crate::error;
 use crate::host::Host;
 use crate::within::within;
@@ -59,6 +59,9 @@ fn read(host: &Host, answered: Result<Answer, String>) -> Result<String> {
             .with("host", at.clone())
     };
     match answered {
+        Ok(Answer { is_whole: false, .. }) => {
+            Err(failed(format!("its answer is longer than {ANSWER_BYTES_MAX} bytes")))
+        }
         Ok(Answer { text, exit: 0, .. }) => {
             String::from_utf8(text).map_err(|native| failed("its answer is no text".to_owned()).caused_by(native))
         }

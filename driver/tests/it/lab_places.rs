@@ -231,3 +231,24 @@ fn hosts_of_machines_that_take_long_are_not_kept_beside_them() {
     assert_eq!(claims(&lab), 2);
     is_free(&lab);
 }
+
+/// No other machine and no wait would help.
+#[test]
+fn why_no_host_fits_is_told() {
+    let (lab, bed) = lab(2);
+    let file = describe(&bed, "greedy", 1);
+    let text = bed
+        .read(&file)
+        .replace("[[stages]]", "needs = { cpu = 100000 }\n[[stages]]");
+    bed.write(&file, &text);
+    let refused = bed.encamp(&["run", &file, "--wait=1m"]).exits(3);
+    assert!(
+        refused.stderr.contains(" processors") && refused.stderr.contains("no host of `lab` can be taken"),
+        "{refused}"
+    );
+    assert!(
+        !refused.stderr.contains("other machines of the environment"),
+        "{refused}"
+    );
+    is_free(&lab);
+}

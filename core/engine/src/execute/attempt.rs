@@ -79,7 +79,7 @@ impl Raising<'_> {
                 }
             }
             if !is_tried {
-                let error = no_place(machine, candidates.iter()).of_provider(instance);
+                let error = no_place(instance.as_str(), candidates.iter()).of_provider(instance);
                 self.has_no_room(machine, instance, &error).await;
                 last = Some(error);
             }

@@ -71,7 +71,7 @@ impl Places {
         self.given.get(machine)
     }
 
-    /// Its machine has been sent for: what is created there needs nobody to keep it.
+    /// Its machine is ready, or was left as it is: what is created there needs nobody to keep it.
     pub(super) fn use_up(&self, machine: &Name) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.insert(machine.clone());
@@ -93,6 +93,8 @@ pub(super) struct Options<'a> {
     machine: &'a Machine,
     /// Where places are limited, best first.
     limited: Vec<(InstanceName, Arc<dyn Provider>, Vec<Candidate>)>,
+    /// Why the last of them that has none at all has none.
+    refused: Option<Error>,
     /// After those comes a provider that has room for any number, or one that says itself what is wrong.
     has_more: bool,
 }
@@ -139,7 +141,7 @@ impl Raising<'_> {
         loop {
             tokio::time::sleep(KEPT_AGAIN).await;
             places.again.store(true, Ordering::Relaxed);
-            for (place, outcome) in self.reserve(places.unused(), KEPT).await {
+            for (place, outcome) in self.reserve(places.unused(), KEPT, KEPT_AGAIN).await {
                 if let Err(error) = outcome {
                     tracing::info!(instance = %place.instance, %error, "a place is not kept any longer");
                 }
@@ -158,7 +160,8 @@ impl Raising<'_> {
     }
 
     async fn return_all(&self, places: Vec<Place>) {
-        self.reserve(places, Duration::ZERO).await;
+        let change = self.session.camp.policy.change;
+        self.reserve(places, Duration::ZERO, change).await;
         if let Some(kept) = kept(self.session) {
             kept.remove();
         }
@@ -197,6 +200,7 @@ impl Raising<'_> {
             let mut options = Options {
                 machine,
                 limited: Vec::new(),
+                refused: None,
                 has_more: false,
             };
             for instance in &machine.providers {
@@ -218,7 +222,9 @@ impl Raising<'_> {
                     .await;
                 match found {
                     Ok(found) => options.limited.push((instance.clone(), provider, found.to_vec())),
-                    Err(error) if matches!(error.kind(), ErrorKind::Capacity | ErrorKind::Quota) => {}
+                    Err(error) if matches!(error.kind(), ErrorKind::Capacity | ErrorKind::Quota) => {
+                        options.refused = Some(error);
+                    }
                     Err(_) => {
                         options.has_more = true;
                         break;
@@ -250,14 +256,18 @@ impl Raising<'_> {
                     given.insert(name, place);
                 }
                 None if options.has_more => {}
-                None => drop(lacking.insert(name, no_place(options.machine, all.map(|(_, _, candidate)| candidate)))),
+                None => {
+                    let of = instances(options.machine);
+                    lacking.insert(name, no_place(&of, all.map(|(_, _, candidate)| candidate)));
+                }
             }
         }
         if !lacking.is_empty() {
             return Tried::Lacking(never_enough(options).unwrap_or(lacking));
         }
         self.note(&given);
-        let reserved = self.reserve(given.values().cloned().collect(), KEPT).await;
+        let change = self.session.camp.policy.change;
+        let reserved = self.reserve(given.values().cloned().collect(), KEPT, change).await;
         match reserved.into_iter().find_map(|(_, outcome)| outcome.err()) {
             None => Tried::Given(given),
             Some(error) => {
@@ -283,14 +293,15 @@ impl Raising<'_> {
         Ok(())
     }
 
-    async fn reserve(&self, places: Vec<Place>, span: Duration) -> Vec<(Place, Result<()>)> {
+    /// Each is asked for `within` at most: one that is silent keeps no other from being kept.
+    async fn reserve(&self, places: Vec<Place>, span: Duration, within: Duration) -> Vec<(Place, Result<()>)> {
         let camp = &self.session.camp;
         let owner = camp.controller.prefix().of_environment(&self.session.row.id);
         let one = |place: Place| {
             let owner = owner.clone();
             async move {
                 let reserve = Reserve::new(place.candidate.site.clone(), place.candidate.body.clone(), owner, span);
-                let outcome = place.provider.reserve(&Cx::within(camp.policy.change), reserve).await;
+                let outcome = place.provider.reserve(&Cx::within(within), reserve).await;
                 (place, outcome)
             }
         };
@@ -305,15 +316,18 @@ impl Raising<'_> {
         given: &HashMap<Name, Place>,
     ) {
         for (machine, options) in machines.iter().zip(options) {
-            let place = given.get(&machine.name);
+            // Whoever has none here is told of each provider as it is tried.
+            let Some(place) = given.get(&machine.name) else {
+                continue;
+            };
             let passed = machine
                 .providers
                 .iter()
-                .take_while(|instance| place.is_none_or(|place| place.instance != **instance));
+                .take_while(|instance| place.instance != **instance);
             for instance in passed {
                 let limited = options.limited.iter().find(|(limited, ..)| limited == instance);
                 if let Some((_, _, candidates)) = limited {
-                    self.has_no_room(machine, instance, &no_place(machine, candidates.iter()))
+                    self.has_no_room(machine, instance, &no_place(instance.as_str(), candidates.iter()))
                         .await;
                 }
             }
@@ -346,6 +360,9 @@ pub(super) fn never_enough(options: &[Options<'_>]) -> Option<BTreeMap<Name, Err
         .filter(|(options, place)| place.is_none() && !options.has_more);
     let error = |options: &Options<'_>| {
         let all: usize = options.limited.iter().map(|(_, _, candidates)| candidates.len()).sum();
+        if let (0, Some(refused)) = (all, &options.refused) {
+            return refused.clone();
+        }
         let instances = instances(options.machine);
         let message =
             format!("{instances} has {all} places for it in all, and other machines of the environment need them");
@@ -370,8 +387,8 @@ pub(super) fn sites(options: &[Options<'_>]) -> BTreeSet<Site> {
     candidates.map(|candidate| candidate.site.clone()).collect()
 }
 
-/// Why a machine has no place, with who has those that it could have.
-pub(super) fn no_place<'c>(machine: &Machine, candidates: impl Iterator<Item = &'c Candidate>) -> Error {
+/// Why a machine has no place of those providers, with who has those that it could have.
+pub(super) fn no_place<'c>(of: &str, candidates: impl Iterator<Item = &'c Candidate>) -> Error {
     let (mut taken, mut free) = (Vec::new(), 0_u32);
     for candidate in candidates {
         match &candidate.taken {
@@ -379,11 +396,10 @@ pub(super) fn no_place<'c>(machine: &Machine, candidates: impl Iterator<Item = &
             None => free += candidate.room.unwrap_or_default(),
         }
     }
-    let instances = instances(machine);
     let message = match free {
-        0 => format!("{instances} has no free place"),
-        1 => format!("{instances} has 1 free place, which another machine of the environment gets"),
-        free => format!("{instances} has {free} free places, which other machines of the environment get"),
+        0 => format!("{of} has no free place"),
+        1 => format!("{of} has 1 free place, which another machine of the environment gets"),
+        free => format!("{of} has {free} free places, which other machines of the environment get"),
     };
     let mut error = Error::new(ErrorKind::Capacity, message);
     let more = taken.len().saturating_sub(NAMED);

@@ -60,6 +60,8 @@ async fn a_question_that_fails_is_no_answer(client: Client) {
             .any(|(key, value)| key == "said" && value.contains("why")),
         "{failed:?}"
     );
+    let long = ask("i=0; while [ $i -lt 300 ]; do printf '%01024d' 0; i=$((i + 1)); done").await;
+    assert!(long.message().contains("longer than 262144 bytes"), "{long:?}");
     let killed = ask("echo half; kill -9 $PPID $$").await;
     assert_eq!(killed.kind(), ErrorKind::Unavailable, "{killed:?}");
     let late = ask("sleep 60").await;

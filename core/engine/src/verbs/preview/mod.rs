@@ -132,8 +132,12 @@ pub(crate) async fn foresee(camp: &Arc<Camp>, spec: &Environment, observed: Obse
         .map(|(machine, _)| (*machine, machine.providers.first()));
     let replaced = plan.replaced().filter_map(|machine| newest.get(machine));
     let replaces: Vec<Key> = replaced.map(|row| row.key().clone()).collect();
+    // What is kept for this environment is free for it.
+    let owner = rows
+        .first()
+        .map(|row| camp.controller.prefix().of_environment(&row.environment));
     let ((found, mut errors), moved) = tokio::join!(
-        resolve_all(camp, spec, firsts, &replaces),
+        resolve_all(camp, spec, firsts, &replaces, owner.as_deref()),
         moved(camp, spec, &plan, &newest)
     );
     let open: BTreeSet<&str> = rows
@@ -268,6 +272,7 @@ async fn resolve_all<'a>(
     spec: &Environment,
     machines: impl Iterator<Item = (&'a Machine, Option<&'a InstanceName>)>,
     replaces: &[Key],
+    owner: Option<&str>,
 ) -> (BTreeMap<String, Vec<Candidate>>, Vec<Error>) {
     let mut asked: BTreeMap<String, (Question, Vec<Name>)> = BTreeMap::new();
     let mut errors = Vec::new();
@@ -289,6 +294,7 @@ async fn resolve_all<'a>(
     }
     let answers = asked.into_values().map(|(mut question, machines)| {
         question.resolve.replaces = replaces.to_vec();
+        question.resolve.owner = owner.map(str::to_owned);
         let provider = providers.get(&question.instance).cloned();
         async move {
             let resolved = match provider {

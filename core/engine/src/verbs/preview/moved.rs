@@ -43,7 +43,7 @@ pub(super) async fn moved(
         .filter_map(|machine| Some((machine, *newest.get(machine.name.as_str())?)))
         .collect();
     let asked = kept.iter().map(|(machine, row)| (*machine, Some(&row.instance)));
-    let (found, _) = resolve_all(camp, spec, asked, &[]).await;
+    let (found, _) = resolve_all(camp, spec, asked, &[], None).await;
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (machine, row) in kept {
         let candidate = question(camp, spec, machine, Some(&row.instance))
