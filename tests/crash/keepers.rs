@@ -12,8 +12,10 @@ use crate::here::called;
 use crate::installation::Installation;
 use crate::proxy::{Fate, Mode, Proxy, Trigger};
 
-/// How long a keeper may take.
+/// How long a keeper may take until nothing stands.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+/// How much longer it may watch: a network that was asked for when its command was killed may still come for that long.
+const REQUEST_LIFE: Duration = Duration::from_secs(10);
 /// How often commands are killed.
 const ROUNDS: usize = 20;
 /// Ten machines, and a task that lasts.
@@ -37,19 +39,23 @@ run = "sleep 600"
 "#;
 
 impl Installation {
-    /// Waits until nothing of it is left on the daemon and in its store, without any command of its own.
+    /// Waits until nothing of it stands on the daemon and its keepers have seen so, without any command of its own.
     #[track_caller]
     pub(crate) fn empties(&self, within: Duration) -> Duration {
         let began = clock::now();
-        let gone = clock::until(within, || {
-            (self.standing().is_empty() && self.keepers().is_empty()).then_some(())
-        });
-        assert!(
-            gone.is_some(),
-            "left after {within:?}: {:#?}\n{}",
-            self.standing(),
-            self.kept()
-        );
+        let left = |what: &str| {
+            format!(
+                "{what} after {:?}: {:#?}\n{}",
+                began.elapsed(),
+                self.standing(),
+                self.kept()
+            )
+        };
+        let gone = clock::until(within, || self.standing().is_empty().then_some(()));
+        assert!(gone.is_some(), "{}", left("left"));
+        let seen = clock::until(within + REQUEST_LIFE, || self.keepers().is_empty().then_some(()));
+        assert!(seen.is_some(), "{}", left("a keeper still watches"));
+        assert!(self.standing().is_empty(), "{}", left("something came late"));
         began.elapsed()
     }
 
@@ -278,6 +284,34 @@ fn crash_keeper_settles_once_the_daemon_is_back() {
     assert!(known.is_some(), "{}", installation.kept());
     installation.down("one");
     installation.empties(WITHIN);
+}
+
+#[test]
+fn crash_keeper_waits_for_a_network_that_is_on_its_way() {
+    let installation = Installation::new();
+    let file = installation.write("one.toml", &with_task("one", "1m", "sleep 50"));
+    let proxy = Proxy::new(installation.path());
+    proxy.on(Trigger {
+        text: "/networks/create",
+        fate: Fate::Held,
+        then: Mode::Well,
+    });
+    let mut run = installation
+        .call(&["run", &file])
+        .kept()
+        .env("DOCKER_HOST", proxy.host())
+        .begin();
+    clock::until(WITHIN, || proxy.holds().then_some(())).expect("a network is asked for");
+    run.kill();
+    let disposing = clock::until(WITHIN, || installation.kept().contains("disposing").then_some(()));
+    assert!(disposing.is_some(), "{}", installation.kept());
+    let left = clock::until(Duration::from_secs(2), || {
+        installation.keepers().is_empty().then_some(())
+    });
+    assert!(left.is_none(), "a network can still come: {}", installation.kept());
+    proxy.release();
+    installation.empties(WITHIN);
+    installation.is_empty();
 }
 
 #[test]
