@@ -70,7 +70,7 @@ pub mod ssh {
     pub use encamp_provider_ssh::*;
 }
 
-/// Tables of commands as providers: a manifest, and thirty lines of shell.
+/// Tables of commands as providers: a manifest, and forty lines of shell.
 #[cfg(feature = "script")]
 pub mod script {
     pub use encamp_plugin_script::*;

@@ -25,13 +25,13 @@ pub(crate) struct CheckProvider {
     /// The provider instance
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// What a plain machine is made of, as JSON [default: the first example of the kind's schema]
+    /// What a plain machine is made of, as JSON [default: the first example of the kind's schema; `docker` has none]
     #[arg(long, value_name = "JSON")]
     pub(crate) table: Option<String>,
     /// How long a machine may take to run, and to be gone [default: 1m]
     #[arg(long, value_name = "DURATION", value_parser = crate::moment::span)]
     pub(crate) within: Option<std::time::Duration>,
-    /// Only promises whose names have this in them
+    /// Only promises whose names have this in them, as they are printed or as the report has them
     #[arg(long, value_name = "WORD")]
     pub(crate) only: Option<String>,
     /// Kill calls in the middle as well; takes a few minutes where machines are slow

@@ -71,14 +71,19 @@ fn failed(task: &TaskReport) -> Vec<String> {
 
 /// `Slowest: build web 8.9s, contract 4.2s · time-line: encamp-out/timeline.html`.
 fn slowest(args: &Run, report: &RunReport, shown: &Shown) -> Option<String> {
-    let slowest = shown.timeline.slowest()?;
-    Some(match write_timeline(args, report, shown) {
-        Ok(file) => format!(
-            "Slowest: {slowest} · time-line: {}",
-            clean::line(&file.display().to_string())
-        ),
-        Err(error) => format!("Slowest: {slowest} · the time-line could not be written: {error}"),
-    })
+    let written = write_timeline(args, report, shown);
+    let slowest = shown.timeline.slowest().map(|slowest| format!("Slowest: {slowest} · "));
+    match (slowest, written) {
+        (Some(slowest), Ok(file)) => {
+            let file = clean::line(&file.display().to_string());
+            Some(format!("{slowest}time-line: {file}"))
+        }
+        (None, Ok(_)) => None,
+        (slowest, Err(error)) => {
+            let slowest = slowest.unwrap_or_default();
+            Some(format!("{slowest}the time-line could not be written: {error}"))
+        }
+    }
 }
 
 /// Writes the page that shows where the time went, beside the other results.

@@ -85,9 +85,9 @@ fn help_says_how_a_provider_is_checked() {
       <NAME>  The provider instance
 
     Options:
-          --table <JSON>       What a plain machine is made of, as JSON [default: the first example of the kind's schema]
+          --table <JSON>       What a plain machine is made of, as JSON [default: the first example of the kind's schema; `docker` has none]
           --within <DURATION>  How long a machine may take to run, and to be gone [default: 1m]
-          --only <WORD>        Only promises whose names have this in them
+          --only <WORD>        Only promises whose names have this in them, as they are printed or as the report has them
           --kill               Kill calls in the middle as well; takes a few minutes where machines are slow
       -h, --help               Print help (see more with '--help')
 

@@ -14,6 +14,13 @@ pub struct Tried {
     pub verdict: Verdict,
 }
 
+impl Tried {
+    /// The promise as people read it, `creation: a repeated create finds the same machine`.
+    pub fn words(promise: &str) -> String {
+        promise.replace("::", ": ").replace('_', " ")
+    }
+}
+
 /// Every promise and how it turned out. `Display` prints one line for each, and the reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,7 +58,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts = [0; 3];
         for Tried { promise, verdict } in &self.tried {
-            let promise = promise.replace("::", ": ").replace('_', " ");
+            let promise = Tried::words(promise);
             match verdict {
                 Verdict::Held => {
                     counts[0] += 1;

@@ -118,7 +118,8 @@ pub(in crate::verbs) async fn check(cx: &Context, args: &CheckProvider) -> Resul
         return Ok(Exit::Well);
     }
     let only = args.only.clone().unwrap_or_default();
-    let wanted = |name: &str| name.contains(&only) && (args.kill || !name.starts_with(testkit::KILLED));
+    let is_named = |name: &str| name.contains(&only) || testkit::Tried::words(name).contains(&only);
+    let wanted = |name: &str| is_named(name) && (args.kill || !name.starts_with(testkit::KILLED));
     let report = examine(&factory, wanted).await?;
     if report.tried.is_empty() && report.is_whole {
         let refusal = Refusal::new(codes::NO_SUCH, format!("no promise has `{only}` in its name"));

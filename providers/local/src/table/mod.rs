@@ -9,6 +9,7 @@ pub use encamp_core::table::{ByteSize, Line, Span};
 /// What a machine on this host is made of: `[machines.NAME.local]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("examples" = [{}]))]
 #[non_exhaustive]
 pub struct Table {
     /// The command: text for `sh -c`, or a list. Without one the machine runs until it is stopped.
