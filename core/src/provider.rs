@@ -154,7 +154,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
         Err(Error::unsupported(Verb::Renew))
     }
 
-    /// Removes a machine and what is its own. What is absent is [`Removal::Gone`].
+    /// Removes a machine and what is its own, or an image that [`snapshot`](Self::snapshot) has made, unless something
+    /// is made of it still. What is absent is [`Removal::Gone`].
     async fn destroy(&self, cx: &Cx, t: &Ticket, a: Target) -> Result<Removal>;
 
     /// Makes an image of a machine.

@@ -324,8 +324,8 @@ fn a_background_task_that_fails_by_itself_fails_its_stage() {
 fn a_machine_that_dies_is_named() {
     let bed = Bed::with_docker();
     let web = "[machines.web]\nprovider = \"docker\"\ndocker.image = \"busybox:1.35\"\n\
-               docker.command = [\"sh\", \"-c\", \"sleep 1; echo farewell; exit 3\"]\n";
-    let stage = tasks(&["on = \"web\"\nrun = \"sleep 20\""]);
+               docker.command = [\"sh\", \"-c\", \"until test -e /tmp/go; do sleep 0.1; done; echo farewell; exit 3\"]\n";
+    let stage = tasks(&["on = \"web\"\nrun = \"touch /tmp/go; sleep 20\""]);
     bed.write("encamp.toml", &format!("{HEAD}{web}{stage}"));
     let ran = bed.encamp(&["run"]).exits(3);
     for part in ["web died", "exited 3", "farewell", "help:"] {
@@ -338,7 +338,7 @@ fn a_machine_that_dies_is_named() {
 fn a_run_ends_with_its_lease() {
     let bed = Bed::with_docker();
     let stage = tasks(&["on = \"web\"\nrun = \"sleep 60\""]);
-    let text = format!("{HEAD}{}{stage}", machine("web", "")).replace("10m", "3s");
+    let text = format!("{HEAD}{}{stage}", machine("web", "")).replace("10m", "6s");
     bed.write("encamp.toml", &text);
     let ran = bed.encamp(&["run"]).exits(3);
     assert!(ran.stderr.contains("its lease ended at"), "{ran}");

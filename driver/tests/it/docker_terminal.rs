@@ -27,7 +27,7 @@ fn a_command_gets_a_terminal_of_the_right_size() {
     bed.encamp(&["up"]).exits(0);
     let ran = bed
         .on_terminal(
-            "exec client -- sh -c 'test -t 0 && sleep 0.5 && stty size; exit 5'",
+            "exec client -- sh -c 'test -t 0 && until stty size | grep 100; do sleep 0.1; done; exit 5'",
             "",
             "",
         )

@@ -401,8 +401,7 @@ impl Bed {
         }
         self.eventually("clean", || async {
             let listing = self.list().await?;
-            let left = listing.found.iter().filter(|found| found.class != Class::Image);
-            Ok((left.count() == 0).then_some(()))
+            Ok(listing.found.is_empty().then_some(()))
         })
         .await
         .map_err(|stop| Stop::Broken(format!("something was left behind: {stop}")))

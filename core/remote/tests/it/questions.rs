@@ -85,7 +85,7 @@ async fn what_changes_something_is_begun_once(client: Client) {
         panic!("{:?} and not {text:?}", read());
     };
     let lines = format!(
-        "trap '' HUP PIPE\necho begun >>{0}\nsleep 1\necho done >>{0}\necho told",
+        "trap '' HUP PIPE\necho begun >>{0}\nsleep 2\necho done >>{0}\necho told",
         mark.display()
     );
     let answer = remote.ask_once(&cx(), &access, None, &lines).await.unwrap();

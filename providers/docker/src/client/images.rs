@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{ContainerConfig, CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{
-    BuildImageOptions, CommitContainerOptions, CreateImageOptions, ListImagesOptions, TagImageOptions,
+    BuildImageOptions, CommitContainerOptions, CreateImageOptions, ListImagesOptions, RemoveImageOptions,
+    TagImageOptions,
 };
-use encamp_core::{Cx, Error, ErrorKind, Image, Progress, Result, Retry, Snapshot, Stamp};
+use encamp_core::{Cx, Error, ErrorKind, Image, Progress, Removal, Result, Retry, Snapshot, Stamp};
 use futures_util::StreamExt;
 
 use super::{Engine, pack};
@@ -147,8 +148,9 @@ impl Engine {
         let key = request.stamp.key.as_str();
         let kept = format!("{SNAPSHOT_REPOSITORY}:{key}");
         let without = mounted_in(&machine);
-        let id = match self.snapshot_there(cx, &request.stamp, &kept).await? {
-            Some(id) => id,
+        let there = Box::pin(self.snapshot_there(cx, &request.stamp, &kept)).await?;
+        let id = match there {
+            Some(image) => image.id.unwrap_or_default(),
             None => self.commit(cx, &request.stamp, machine.id.unwrap_or_default()).await?,
         };
         let name = Reference::parse(&request.name);
@@ -161,15 +163,36 @@ impl Engine {
         Ok(Image::new(self.site.clone(), id, request.name.clone()).without(without))
     }
 
-    async fn snapshot_there(&self, cx: &Cx, stamp: &Stamp, kept: &str) -> Result<Option<String>> {
+    /// Takes every name from the image that was made under a stamp. It is not taken from under a container.
+    pub(crate) async fn remove_snapshot(&self, cx: &Cx, stamp: &Stamp) -> Result<Removal> {
+        let kept = format!("{SNAPSHOT_REPOSITORY}:{}", stamp.key);
+        let Some(image) = self.snapshot_there(cx, stamp, &kept).await? else {
+            return Ok(Removal::Gone);
+        };
+        let mut names = image.repo_tags.unwrap_or_default();
+        // By the last of them it is found again.
+        names.sort_by_key(|name| name.ends_with(&kept));
+        for name in names {
+            let gently = RemoveImageOptions::default();
+            match self
+                .change(cx, self.docker.remove_image(&name, Some(gently), None))
+                .await
+            {
+                Err(failure) if failure.status() != Some(404) => return Err(self.failed(failure, Effect::Change)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(Removal::Gone)
+    }
+
+    async fn snapshot_there(&self, cx: &Cx, stamp: &Stamp, kept: &str) -> Result<Option<ImageInspect>> {
         match self.read(cx, self.docker.inspect_image(kept)).await {
             Ok(image) => {
                 let labels = labels_of(image.config.as_ref().and_then(|config| config.labels.as_ref()));
-                let id = image.id.unwrap_or_default();
                 if stamp.matches_labels(&labels) {
-                    Ok(Some(id))
+                    Ok(Some(image))
                 } else {
-                    Err(foreign("image", kept, &id))
+                    Err(foreign("image", kept, &image.id.unwrap_or_default()))
                 }
             }
             Err(failure) if failure.status() == Some(404) => Ok(None),

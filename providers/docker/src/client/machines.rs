@@ -169,7 +169,7 @@ impl Engine {
     /// Removes a container and its anonymous volumes; one that is not there is gone.
     pub(crate) async fn destroy(&self, cx: &Cx, target: &Target) -> Result<Removal> {
         let Some(container) = self.find(cx, target).await? else {
-            return Ok(Removal::Gone);
+            return self.remove_snapshot(cx, &target.stamp).await;
         };
         self.wake(cx, &container).await?;
         let (_, labels) = identity_of(&container);

@@ -11,7 +11,7 @@ use bollard::query_parameters as query;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use encamp_core::{
     Ambient, BoxRead, ControllerId, ControllerPrefix, Create, Cx, EnvId, Error, Exec, Exit, ID_ALPHABET, InstanceName,
-    Key, Labels, List, Name, OpenScope, Opened, Phase, Process, Provider, ProviderExt, Resolve, ScopeItem, Stamp,
+    Key, Labels, List, Logs, Name, OpenScope, Opened, Phase, Process, Provider, ProviderExt, Resolve, ScopeItem, Stamp,
     Target, Ticket, Token, Verb, label,
 };
 use encamp_provider_docker::kind;
@@ -192,6 +192,18 @@ impl Bed {
     pub(crate) async fn until_exited(&self, target: &Target) -> encamp_core::Observed {
         let ended = |seen: &encamp_core::Observed| matches!(seen.phase, Phase::Exited(_));
         self.provider.wait(&cx(), target.clone(), &ended).await.unwrap()
+    }
+
+    /// Waits until its main process has said this.
+    pub(crate) async fn until_said(&self, target: &Target, text: &str) {
+        for _ in 0..300 {
+            let logs = self.provider.logs(&cx(), Logs::new(target.clone())).await.unwrap();
+            if all(logs).await.contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} did not say {text:?}", target.stamp.object());
     }
 
     pub(crate) async fn exec(&self, exec: Exec) -> Process {

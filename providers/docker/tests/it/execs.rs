@@ -102,7 +102,7 @@ async fn a_terminal_has_its_size_and_can_be_resized() {
         [
             "sh",
             "-c",
-            "sleep 0.3; stty size; read x; stty size; test -t 1 && echo tty",
+            "until stty size | grep '11 22'; do sleep 0.05; done; read x; stty size; test -t 1 && echo tty",
         ],
     );
     exec.tty = Some(Size::new(11, 22));
@@ -135,9 +135,20 @@ async fn a_command_that_is_not_there_ends_with_the_engines_code_and_words() {
     assert!(matches!(exit, Exit::Code(126 | 127)), "{exit:?}");
 }
 
-async fn count(bed: &Bed, target: &Target, what: &str) -> String {
-    let line = format!("ps -o pid,args | grep -c '{what}$'");
-    bed.sh(target, &line).await.0.trim().to_owned()
+async fn count(bed: &Bed, target: &Target, what: &str) -> u32 {
+    let line = format!("ps -o pid,args | grep -cE '{what}$'");
+    bed.sh(target, &line).await.0.trim().parse().unwrap()
+}
+
+/// Waits until so many processes do that.
+async fn until_counted(bed: &Bed, target: &Target, what: &str, at_least: u32) {
+    for _ in 0..300 {
+        if count(bed, target, what).await >= at_least {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("fewer than {at_least} processes do `{what}`");
 }
 
 #[tokio::test]
@@ -150,13 +161,12 @@ async fn a_signal_reaches_everything_that_the_command_started() {
     let line = "sleep 7771 & setsid sleep 7771 & env -i /bin/sleep 7771 & (setsid sh -c 'sleep 7771 & sleep 7771' &); sleep 7771";
     let mut process = bed.exec(Exec::new(target.clone(), ["sh", "-c", line])).await;
     let bystander = bed.exec(Exec::new(target.clone(), ["sleep", "7772"])).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let before: u32 = count(&bed, &target, "sleep 7771").await.parse().unwrap();
-    assert!(before >= 6, "{before}");
+    until_counted(&bed, &target, "[0-9] (/bin/)?sleep 7771", 6).await;
+    until_counted(&bed, &target, "[0-9] sleep 7772", 1).await;
     process.control.signal(Signal::Kill).await.unwrap();
     assert_eq!(process.control.wait().await.unwrap(), Exit::Code(137));
-    assert_eq!(count(&bed, &target, "sleep 7771").await, "0");
-    assert_eq!(count(&bed, &target, "sleep 7772").await, "1");
+    assert_eq!(count(&bed, &target, "sleep 7771").await, 0);
+    assert_eq!(count(&bed, &target, "sleep 7772").await, 1);
     drop(bystander);
     // A signal to what has ended is no fault.
     process.control.signal(Signal::Term).await.unwrap();
@@ -166,12 +176,13 @@ async fn a_signal_reaches_everything_that_the_command_started() {
 async fn a_signal_reaches_processes_of_other_users() {
     let bed = Bed::new().await;
     let target = bed.sleeper("db").await;
-    let line = "setsid setuidgid user sleep 7773 & sleep 0.2; sleep 7773";
+    let line = "setsid setuidgid user sleep 7773 & sleep 7773";
     let mut process = bed.exec(Exec::new(target.clone(), ["sh", "-c", line])).await;
     let mut as_user = Exec::new(target.clone(), ["sh", "-c", "(setsid sleep 7774 &); sleep 7774"]);
     as_user.user = Some("user".into());
     let mut users = bed.exec(as_user).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_counted(&bed, &target, "[0-9] sleep 7773", 2).await;
+    until_counted(&bed, &target, "[0-9] sleep 7774", 2).await;
     for control in [&mut process.control, &mut users.control] {
         control.signal(Signal::Kill).await.unwrap();
         assert_eq!(control.wait().await.unwrap(), Exit::Code(137));

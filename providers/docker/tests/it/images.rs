@@ -282,15 +282,32 @@ async fn a_snapshot_is_an_image_of_its_own_and_made_once() {
     resolve.image = Some(image);
     let candidate = bed.provider.resolve(&cx(), resolve).await.unwrap().remove(0);
     let candidate = bed.provider.prepare(&cx(), candidate).await.unwrap();
-    let name = encamp_core::Name::new("copy").unwrap();
-    let request = encamp_core::Create::new(bed.stamp("copy"), candidate.site, candidate.body, name);
+    let of_copy = encamp_core::Name::new("copy").unwrap();
+    let request = encamp_core::Create::new(bed.stamp("copy"), candidate.site, candidate.body, of_copy);
     let copy = bed.run(request.clone()).await;
     assert_eq!(
         bed.sh(&copy, "cat /kept").await,
         ("kept\n".into(), String::new(), Exit::Code(0))
     );
     assert!(bed.create(request).await.unwrap().adopted);
+    // Not from under a machine, and then with every name that it has.
+    let picture = bed.target("img", None);
+    assert_eq!(
+        bed.destroy(&picture).await.unwrap_err().kind(),
+        encamp_core::ErrorKind::Conflict
+    );
     bed.destroy(&copy).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(bed.destroy(&picture).await.unwrap(), encamp_core::Removal::Gone);
+    }
+    assert!(bed.raw.inspect_image(&name).await.is_err());
+    let listing = bed.provider.list(&cx(), bed.list_args()).await.unwrap();
+    assert!(
+        listing
+            .found
+            .iter()
+            .all(|found| found.class != encamp_core::Class::Image)
+    );
     bed.destroy(&target).await.unwrap();
 }
 

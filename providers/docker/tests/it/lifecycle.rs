@@ -111,10 +111,10 @@ async fn a_stopped_machine_starts_again() {
     let target = bed
         .machine(
             "db",
-            json!({ "command": "trap 'exit 3' TERM; while :; do sleep 0.1; done" }),
+            json!({ "command": "trap 'exit 3' TERM; echo listens; while :; do sleep 0.1; done" }),
         )
         .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bed.until_said(&target, "listens").await;
     let stop = Stop::new(target.clone(), Duration::from_secs(5));
     let ticket = bed.ticket("db", Verb::Stop);
     bed.provider.stop(&cx(), &ticket, stop.clone()).await.unwrap();
@@ -131,14 +131,14 @@ async fn a_machine_with_a_grace_is_asked_to_end_before_it_is_destroyed() {
     let bed = Bed::new().await;
     bed.open("vol-data", json!({ "volume": "data" })).await.unwrap();
     let table = json!({
-        "command": "trap 'echo ended > /data/ended; exit 0' TERM; while :; do sleep 0.1; done",
+        "command": "trap 'echo ended > /data/ended; exit 0' TERM; echo listens; while :; do sleep 0.1; done",
         "volumes": ["data:/data"], "stop_grace": "5s",
     });
     let mut request = bed.request("db", table).await;
     let opened = bed.open("vol-data", json!({ "volume": "data" })).await.unwrap();
     request.scope.insert("vol-data".into(), opened.clone());
     let target = bed.run(request).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bed.until_said(&target, "listens").await;
     assert_eq!(bed.destroy(&target).await.unwrap(), Removal::Gone);
     let mut request = bed
         .request(

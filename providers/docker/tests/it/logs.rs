@@ -1,6 +1,6 @@
 //! What the main process says.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use encamp_core::{Logs, Time};
 use serde_json::json;
@@ -40,11 +40,10 @@ async fn logs_begin_at_a_moment_within_a_second() {
         .await;
     let target = bed.target("db", Some(&created.unwrap().id));
     bed.start("db", target.id.as_deref().unwrap()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bed.until_said(&target, "early").await;
     let since = now();
-    tokio::time::sleep(Duration::from_millis(100)).await;
     bed.sh(&target, "echo > /tmp/go").await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    bed.until_said(&target, "late").await;
     let mut logs = Logs::new(target);
     logs.since = Some(since);
     assert_eq!(all(bed.provider.logs(&cx(), logs).await.unwrap()).await, "late\n");

@@ -129,7 +129,7 @@ async fn unread() {
 async fn grace() {
     let bed = Bed::new().await;
     let table = json!({
-        "command": "trap 'echo asked > /tmp/asked; cp /tmp/asked \"$OUT\"; exit 0' TERM; while :; do sleep 0.1; done",
+        "command": "trap 'echo asked > /tmp/asked; cp /tmp/asked \"$OUT\"; exit 0' TERM; echo done >/tmp/listens; while :; do sleep 0.1; done",
         "stop_grace": "5s",
     });
     let folder = tempfile::tempdir().unwrap();
@@ -139,8 +139,7 @@ async fn grace() {
     request.mounts.push(mount);
     request.env.insert("OUT".to_owned(), "/mnt/out/asked".to_owned());
     bed.raise_request(request).await;
-    // It has to hear the request.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_done(&bed, "/tmp/listens").await;
     bed.destroy("web").await;
     assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), "asked\n");
 }
