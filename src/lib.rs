@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+pub use encamp_core::shell;
 pub use encamp_core::{
     Access, Addr, AddrScope, Ambient, BoxRead, BoxWrite, Candidate, Capabilities, Class, Control, Cost, Cx, Duplex,
     Error, ErrorKind, Exit, Finding, InstanceName, Kind, KindName, Level, Name, NameError, Observed, Phase, PortSpec,

@@ -22,6 +22,7 @@ mod names;
 mod phase;
 mod provider;
 mod secret;
+pub mod shell;
 mod site;
 mod stamp;
 mod stream;

@@ -5,12 +5,11 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use crate::arguments::Arguments;
-use crate::words;
 
 /// ` --state DIR` again, where it was given.
 pub(crate) fn flag(state: Option<&Path>) -> String {
     state.map_or_else(String::new, |state| {
-        format!(" --state {}", words::shell(&state.display().to_string()))
+        format!(" --state {}", encamp::shell::quote(&state.display().to_string()))
     })
 }
 

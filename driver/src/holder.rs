@@ -9,7 +9,6 @@ use encamp::{Environment, Error, Publish};
 
 use crate::codes;
 use crate::context::Context;
-use crate::words;
 
 /// Processes that are looked at.
 const PROCESSES: usize = 100_000;
@@ -175,7 +174,9 @@ fn process_of(inode: u64) -> Option<(u32, String)> {
         if has_it {
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let parts = command.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-            let parts: Vec<String> = parts.map(|part| words::shell(&String::from_utf8_lossy(part))).collect();
+            let parts: Vec<String> = parts
+                .map(|part| encamp::shell::quote(&String::from_utf8_lossy(part)).into_owned())
+                .collect();
             return Some((pid, parts.join(" ").chars().take(SHOWN).collect()));
         }
     }

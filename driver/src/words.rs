@@ -1,4 +1,4 @@
-//! Numbers, lists, columns and shell words as they stand in messages.
+//! Numbers, lists and columns as they stand in messages.
 
 /// `1 machine`, `4 machines`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
@@ -74,16 +74,6 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A word as a shell reads it back.
-pub(crate) fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,8 +87,6 @@ mod tests {
             ["1 byte", "12.4 kB", "3.1 MB"]
         );
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
-        assert_eq!(shell("inputs.version=1.5"), "inputs.version=1.5");
-        assert_eq!(shell("it's"), r"'it'\''s'");
     }
 
     #[test]

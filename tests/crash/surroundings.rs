@@ -110,6 +110,8 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        // As long as it was mounted, the installation could not take its folder with it.
+        let _ = self.0.parent().map(fs::remove_dir_all);
     }
 }
 

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use crate::begun::{Begun, begin};
 use crate::error;
 use crate::host::Host;
-use crate::quote::quote;
 use crate::transport::{Channel, End};
 use crate::within::within;
+use encamp_core::shell::quote;
 
 /// How the host's tar says that there is no room: what the system says, and what they say who could write a part.
 const FULL: [&str; 4] = ["No space left", "quota exceeded", "Wrote only", "short write"];

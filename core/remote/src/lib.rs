@@ -20,7 +20,6 @@ mod login;
 mod marks;
 mod pool;
 mod question;
-mod quote;
 mod remote;
 mod run;
 mod transport;

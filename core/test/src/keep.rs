@@ -39,17 +39,7 @@ impl Keep {
 
 /// The beginning of a command on these environments.
 pub(crate) fn encamp(state: &Path) -> String {
-    format!("encamp --state {}", quoted(&state.display().to_string()))
-}
-
-/// As a shell has to have it.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    format!("encamp --state {}", encamp::shell::quote(&state.display().to_string()))
 }
 
 #[cfg(test)]

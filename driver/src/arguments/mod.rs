@@ -211,7 +211,7 @@ impl OfFile {
         let inputs = self.inputs.iter().map(|path| ("--inputs ", path.display().to_string()));
         let mut options = String::new();
         for (option, value) in set.chain(inputs) {
-            options.extend([" ", option, &words::shell(&value)]);
+            options.extend([" ", option, &encamp::shell::quote(&value)]);
         }
         if self.allow_visible {
             options.push_str(" --allow-visible");

@@ -112,7 +112,7 @@ fn again(args: &Run) -> String {
         .file
         .file
         .as_ref()
-        .map(|file| format!(" {}", words::shell(&file.display().to_string())))
+        .map(|file| format!(" {}", encamp::shell::quote(&file.display().to_string())))
         .unwrap_or_default();
     format!("encamp run --keep=on-failure{}{file}", args.file.options())
 }

@@ -238,7 +238,7 @@ fn again(args: &OfFile) -> String {
     let file = args
         .file
         .as_ref()
-        .map(|file| format!(" {}", words::shell(&file.display().to_string())))
+        .map(|file| format!(" {}", encamp::shell::quote(&file.display().to_string())))
         .unwrap_or_default();
     format!("encamp up{file}{}", args.options())
 }

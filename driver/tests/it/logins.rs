@@ -4,13 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::bed::{Bed, Ran};
+use crate::servers;
 
 /// Machines that are SSH servers of this host, which let in whom `create` is told. What each create was told is kept,
 /// and the first one of each machine does not say what became of it.
-const SERVERS: &str = r#"#!/bin/sh -eu
-root=$TMPDIR/servers
-at=$root/${ENCAMP_KEY:-}
-mkdir -p "$root" /run/sshd
+const SERVERS: &str = r#"
 case $1 in
 create)
     told=$root/told-$ENCAMP_KEY
@@ -19,28 +17,21 @@ create)
     mkdir -p "$at"
     printf '%s\n' "${ENCAMP_LOGIN:?}" >"$at/authorized"
     [ -s "$at/host" ] || ssh-keygen -q -t ed25519 -N '' -f "$at/host"
-    configure() {
-        printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' \
-            'StrictModes no' 'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $at/authorized" >"$at/config"
-    }
+    printf '%s\n' 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
+        'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $at/authorized" >"$at/config"
     if [ -s "$at/port" ]; then
         port=$(cat "$at/port")
     else
         port=$((12000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 7000))
     fi
-    configure
     if [ -e "$TMPDIR/late" ]; then
         # What a script leaves behind is ended with it, but for what is in a session of its own by then.
         rm -f "$at/apart"
-        setsid sh -c ': >"$0/apart"; sleep 3; exec /usr/sbin/sshd -f "$0/config" -E "$0/log"' "$at" >/dev/null 2>&1 &
+        setsid sh -c ': >"$0/apart"; sleep 3; exec /usr/sbin/sshd -f "$0/config" -p "$1" -E "$0/log"' "$at" "$port" \
+            >/dev/null 2>&1 &
         until [ -e "$at/apart" ]; do sleep 0.05; done
-    elif [ ! -s "$at/pid" ]; then
-        # Others may listen there.
-        until /usr/sbin/sshd -f "$at/config" -E "$at/log"; do
-            port=$((port + 1))
-            [ $((port % 7000)) != 0 ]
-            configure
-        done
+    else
+        serve
     fi
     echo $port >"$at/port"
     [ "$told" != "$root/told-$ENCAMP_KEY" ] ;;
@@ -78,25 +69,14 @@ struct Lab(Bed);
 
 impl Lab {
     fn new() -> Self {
-        assert!(
-            Path::new("/usr/sbin/sshd").exists(),
-            "sshd is missing: apt-get install openssh-server"
-        );
         let bed = Bed::with_local();
         bed.write("encamp.toml", FILE);
-        let run: String = ["create", "destroy", "list"]
-            .map(|verb| format!("{verb} = [\"./servers.sh\", \"{verb}\"]\n"))
-            .concat();
-        bed.write("lab/servers.provider.toml", &format!("[run]\n{run}"));
-        let script = bed.write("lab/servers.sh", SERVERS);
-        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("this host can be asked");
+        servers::write(&bed, "", SERVERS);
         Self(bed)
     }
 
     fn encamp(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.0.command(arguments);
-        command.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", self.0.path());
-        self.0.run(&mut command)
+        servers::encamp(&self.0, arguments)
     }
 
     /// What creates were told: the first of each machine, and the last.

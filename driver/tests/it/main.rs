@@ -34,6 +34,7 @@ mod local_sync;
 mod logins;
 mod no_daemon;
 mod plugins;
+mod servers;
 mod settings;
 mod store;
 mod usage;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bed::{Bed, Ran, signal};
+use crate::servers;
 
 /// Machines of such a provider beside one of this host.
 const FILE: &str = r#"
@@ -288,11 +289,8 @@ fn a_project_brings_no_plugins() {
 }
 
 /// Machines that are SSH servers of this host, of which the script says no more than where they are.
-const SERVERS: &str = r#"#!/bin/sh -eu
-root=$TMPDIR/servers
-at=$root/${ENCAMP_KEY:-}
+const SERVERS: &str = r#"
 login=$root/login
-mkdir -p "$root" /run/sshd
 [ -e "$login" ] || ssh-keygen -q -t ed25519 -N '' -f "$login" 2>/dev/null || sleep 1
 case $1 in
 create)
@@ -300,9 +298,9 @@ create)
     mkdir -p "$at"
     ssh-keygen -q -t ed25519 -N '' -f "$at/host" <&- || :
     port=$((21000 + $(echo "$ENCAMP_KEY" | cksum | cut -d' ' -f1) % 10000))
-    printf '%s\n' "Port $port" 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
+    printf '%s\n' 'ListenAddress 127.0.0.1' "HostKey $at/host" "PidFile $at/pid" 'UsePAM no' 'StrictModes no' \
         'PermitRootLogin yes' "SetEnv HOME=$at" "AuthorizedKeysFile $login.pub" >"$at/config"
-    /usr/sbin/sshd -f "$at/config" -E "$at/log"
+    serve
     echo $port >"$at/port" ;;
 destroy)
     if [ -s "$at/pid" ]; then kill "$(cat "$at/pid")"; fi
@@ -340,28 +338,12 @@ run = "echo from here"
 
 #[test]
 fn access_as_data_is_all_that_a_machine_over_ssh_needs() {
-    assert!(
-        std::path::Path::new("/usr/sbin/sshd").exists(),
-        "sshd is missing: apt-get install openssh-server"
-    );
     let bed = Bed::with_local();
     let folder = bed.path().join("inside").display().to_string();
     bed.write("encamp.toml", &OVER_SSH.replace("FOLDER", &folder));
     bed.write("data/item", "forty-two\n");
-    let run: String = ["create", "destroy", "list"]
-        .map(|verb| format!("{verb} = [\"./servers.sh\", \"{verb}\"]\n"))
-        .concat();
-    bed.write(
-        "lab/servers.provider.toml",
-        &format!("[capabilities]\naccess = \"ssh\"\n[run]\n{run}"),
-    );
-    let script = bed.write("lab/servers.sh", SERVERS);
-    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("this host can be asked");
-    let encamp = |arguments: &[&str]| {
-        let mut command = bed.command(arguments);
-        command.env("ENCAMP__PLUGINS", "lab").env("TMPDIR", bed.path());
-        bed.run(&mut command)
-    };
+    servers::write(&bed, "[capabilities]\naccess = \"ssh\"\n", SERVERS);
+    let encamp = |arguments: &[&str]| servers::encamp(&bed, arguments);
     let ran = encamp(&["run"]).exits(0);
     assert!(
         ran.stderr.contains("forty-two") && ran.stderr.contains("from here"),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use encamp_core::{Ambient, Create, Env, Error, ErrorKind, List, PublicKey, Result, Target, Value, Verb};
+use encamp_core::shell::exports;
+use encamp_core::{Ambient, Create, Env, List, PublicKey, Result, Target, Value, Verb};
 use serde::Serialize;
 
 use crate::manifest::Manifest;
@@ -90,19 +91,6 @@ impl Call {
     }
 }
 
-/// The machine's variables as lines that a shell reads: `export NAME='value'`.
-fn exports(env: &Env) -> Result<String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let line = |(name, value): (&String, &String)| {
-        if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || !name.bytes().all(fits) {
-            let why = format!("`{name}` is no variable that a shell can set");
-            return Err(Error::new(ErrorKind::Invalid, why).with("key", "env"));
-        }
-        Ok(format!("export {name}='{}'\n", value.replace('\'', "'\\''")))
-    };
-    env.iter().map(line).collect()
-}
-
 /// A value that is one word.
 fn word(value: &Value) -> Option<String> {
     match value {
@@ -150,6 +138,9 @@ mod tests {
             assert_eq!(told[&name], value, "{name}");
         }
         create.env.insert("A;rm -r /".into(), String::new());
-        assert_eq!(Call::of_create(&create, &table).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            Call::of_create(&create, &table).unwrap_err().kind(),
+            encamp_core::ErrorKind::Invalid
+        );
     }
 }

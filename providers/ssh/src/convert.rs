@@ -1,8 +1,6 @@
 //! Between the contract's words and a host's.
 
-use std::fmt::Write as _;
-
-use encamp_core::{Env, Error, ErrorKind, Labels, Phase, Result, Stamp, Time, label};
+use encamp_core::{Env, Labels, Phase, Stamp, Time, label};
 
 use crate::client::State;
 
@@ -26,30 +24,6 @@ pub(crate) fn seconds(time: Time) -> String {
     time.unix_millis().div_euclid(1000).to_string()
 }
 
-/// The variables of a machine as a shell reads them.
-pub(crate) fn exports(env: &Env) -> Result<String> {
-    let mut text = String::new();
-    for (name, value) in env {
-        let mut letters = name.bytes();
-        let begins = letters.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        if !begins || !letters.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("`{name}` is no name of a variable that a shell takes"),
-            ));
-        }
-        if value.contains('\0') {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("the variable {name} holds a NUL"),
-            ));
-        }
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
-    }
-    Ok(text)
-}
-
 /// How a claim looks as a machine.
 pub(crate) fn phase(state: State) -> Phase {
     match state {
@@ -57,25 +31,5 @@ pub(crate) fn phase(state: State) -> Phase {
         State::Claiming => Phase::Starting,
         State::Claimed => Phase::Running,
         State::Releasing => Phase::Dying,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_read_by_a_shell_as_they_are() {
-        let value = "it's $HOME `x` \"y\"\nz";
-        let text = exports(&Env::from([("A_1".to_owned(), value.to_owned())])).unwrap();
-        let script = format!("{text}printf %s \"$A_1\"");
-        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&said.stdout), value);
-        for name in ["", "1A", "A-B", "A;B"] {
-            assert!(
-                exports(&Env::from([(name.to_owned(), String::new())])).is_err(),
-                "{name}"
-            );
-        }
     }
 }

@@ -11,5 +11,6 @@ mod texts;
 mod wrong;
 mod wrong_files;
 mod wrong_references;
+mod wrong_secrets;
 mod wrong_steps;
 mod wrong_tasks;

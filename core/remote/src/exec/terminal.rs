@@ -11,9 +11,9 @@ use super::attend::{TellBegun, TellExit};
 use crate::error;
 use crate::host::{Host, Said, Session, Silence, has_broken};
 use crate::marks::{Marks, Piece};
-use crate::quote::quote;
 use crate::run::{Job, RunId, Word, line};
 use crate::transport::Channel;
+use encamp_core::shell::quote;
 
 /// What a shell says of a command that was killed.
 const KILLED: i32 = 128 + 9;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use encamp_core::{Env, Error, ErrorKind, Exec, Result, Signal, Size};
 
-use crate::quote::{is_variable, quote, quote_all};
+use encamp_core::shell::{is_variable, quote, quote_all};
 
 const COMMON: &str = include_str!("common.sh");
 const START: &str = include_str!("start.sh");

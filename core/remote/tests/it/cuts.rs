@@ -27,7 +27,6 @@ cases!(
     a_disk_that_fills_up_during_a_cut_leaves_no_whole_output,
     what_is_gone_is_a_lost_outcome,
     a_signal_after_a_cut_arrives,
-    what_others_left_is_swept,
 );
 
 /// A server behind a link that can be cut.
@@ -466,90 +465,4 @@ async fn a_signal_after_a_cut_arrives(client: Client) {
     let ended = finish(process).await;
     assert_eq!((ended.exit, ended.out.as_str()), (Exit::Code(4), "got\n"));
     bed.is_clean().await;
-}
-
-fn make_old(paths: &[impl AsRef<std::ffi::OsStr>]) {
-    let touched = std::process::Command::new("touch")
-        .args(["-h", "-d", "2 hours ago"])
-        .args(paths)
-        .status();
-    assert!(touched.unwrap().success());
-}
-
-/// Whether a process ends soon; it does not live on in any case.
-async fn ends(child: &mut std::process::Child) -> bool {
-    for _ in 0..40 {
-        if child.try_wait().unwrap().is_some() {
-            return true;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    false
-}
-
-async fn what_others_left_is_swept(client: Client) {
-    let Link {
-        bed,
-        remote,
-        access,
-        relay: _relay,
-    } = link(client).await;
-    let run_folder = bed.path("run");
-    let mut living = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", living.id())).unwrap();
-    let began = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap();
-    let make = |name: &str, boot: &str, ended: bool, old: bool| {
-        let folder = run_folder.join(format!("encamp-run-{name}"));
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("boot"), format!("{boot}\n")).unwrap();
-        if name.contains("living") {
-            std::fs::write(folder.join("pid"), format!("{0} {began} {0}\n", living.id())).unwrap();
-        }
-        let mut touched = vec![folder.clone()];
-        if ended {
-            std::fs::write(folder.join("exit"), "0\n").unwrap();
-            touched.push(folder.join("exit"));
-        }
-        if old {
-            make_old(&touched);
-        }
-    };
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let boot = boot.trim();
-    make("ended-old", boot, true, true);
-    make("ended-new", boot, true, false);
-    make("unfinished-old", boot, false, true);
-    make("living-old", boot, false, true);
-    make("living-other-boot-old", "x", false, true);
-    make("other-boot-old", "x", false, true);
-    make("other-boot-new", "x", false, false);
-    std::os::unix::fs::symlink("/etc", run_folder.join("encamp-run-link")).unwrap();
-    make_old(&[run_folder.join("encamp-run-link")]);
-    // What waits there for ever is let go.
-    let waits = run_folder.join("encamp-run-unfinished-old/i.hold");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&waits)
-            .status()
-            .unwrap()
-            .success()
-    );
-    make_old(&[waits.parent().unwrap()]);
-    let mut waiting = std::process::Command::new("cat").arg(&waits).spawn().unwrap();
-    run(&remote, &access, shell("sleep 0.5")).await.unwrap();
-    assert!(ends(&mut waiting).await, "it waits on");
-    living.kill().unwrap();
-    living.wait().unwrap();
-    // Its own goes a moment after its end.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut left: Vec<_> = bed
-        .left_behind()
-        .iter()
-        .map(|path| path.file_name().unwrap().to_string_lossy().replace("encamp-run-", ""))
-        .collect();
-    left.sort();
-    assert_eq!(left, ["ended-new", "link", "living-old", "other-boot-new"]);
-    assert!(std::path::Path::new("/etc/passwd").exists());
 }

@@ -16,5 +16,6 @@ mod questions;
 mod refusals;
 mod relay;
 mod streams;
+mod sweeps;
 mod terminals;
 mod waits;

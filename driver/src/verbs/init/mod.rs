@@ -57,9 +57,9 @@ pub(super) fn init(desk: &Desk, args: &Init) -> Result<Exit, Failure> {
     let environment = &loaded.environment;
     let next = match (&dockerfile, &args.folder) {
         (Some(_), None) => "encamp up".to_owned(),
-        (Some(_), Some(_)) => format!("encamp up {}", words::shell(&shown)),
+        (Some(_), Some(_)) => format!("encamp up {}", encamp::shell::quote(&shown)),
         (None, None) => "encamp run".to_owned(),
-        (None, Some(_)) => format!("encamp run {}", words::shell(&shown)),
+        (None, Some(_)) => format!("encamp run {}", encamp::shell::quote(&shown)),
     };
     if desk.json {
         output::json(&json!({ "file": shown, "name": environment.name, "next": next }));

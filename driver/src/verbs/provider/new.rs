@@ -12,7 +12,7 @@ use crate::codes;
 use crate::context::Desk;
 use crate::exit::Exit;
 use crate::failure::{Failure, Refusal};
-use crate::{output, words};
+use crate::output;
 
 /// The example of a provider in shell, as links.
 const MANIFEST: &str = include_str!("yard.provider.toml");
@@ -48,7 +48,8 @@ pub(in crate::verbs) fn new(desk: &Desk, args: &NewProvider) -> Result<Exit, Fai
             manifest.display()
         ));
         output::result(&format!("{}   the commands", script.display()));
-        let folder = words::shell(&folder.display().to_string());
+        let folder = folder.display().to_string();
+        let folder = encamp::shell::quote(&folder);
         output::tell(&format!(
             "Try it: ENCAMP__PLUGINS={folder} encamp provider check {}",
             args.name

@@ -6,10 +6,11 @@ mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
+use encamp_core::shell::exports;
 use encamp_core::{Create, Cx, Env, ErrorKind, Reserve, Result, Retry, Site, SshAccess, Stamp, Target, Time, Verb};
 use encamp_remote::Remote;
 
-use crate::convert::{about, exports, json, seconds};
+use crate::convert::{about, json, seconds};
 use crate::error::{refused, silent, unreadable};
 use answer::Answer;
 pub(crate) use record::{State, Status};

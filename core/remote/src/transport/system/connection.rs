@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::words::Words;
 use super::{Ours, System, arguments, forget};
-use crate::quote::quote_all;
 use crate::transport::{Channel, Connection, End, Refused};
+use encamp_core::shell::quote_all;
 
 /// How long a master may take to end; it is killed before that.
 const LET_GO_TIMEOUT: Duration = Duration::from_secs(3);

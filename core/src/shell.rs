@@ -1,10 +1,13 @@
-//! The one place where a word is made safe for a shell.
+//! Text that a POSIX shell reads: the one place where a word is made safe for one.
 
 use std::borrow::Cow;
+use std::fmt::Write;
+
+use crate::{Env, Error, ErrorKind, Result};
 
 /// A word that any POSIX shell reads as just that. What cannot be misread stays as it is, so that commands can be read
 /// in a list of processes, and pass through login shells that quote otherwise.
-pub(crate) fn quote(word: &str) -> Cow<'_, str> {
+pub fn quote(word: &str) -> Cow<'_, str> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-+./:,@%=".contains(&b);
     // A leading `=` or `~` means something to one shell or another.
     if !word.is_empty() && word.bytes().all(plain) && !word.starts_with('=') {
@@ -14,7 +17,7 @@ pub(crate) fn quote(word: &str) -> Cow<'_, str> {
 }
 
 /// Words, quoted, with spaces between.
-pub(crate) fn quote_all(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub fn quote_all(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let words: Vec<_> = words
         .into_iter()
         .map(|word| quote(word.as_ref()).into_owned())
@@ -23,9 +26,28 @@ pub(crate) fn quote_all(words: impl IntoIterator<Item = impl AsRef<str>>) -> Str
 }
 
 /// Whether a name can be assigned to in a shell.
-pub(crate) fn is_variable(name: &str) -> bool {
+pub fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Variables as lines that a shell reads: `export NAME='value'`. A name that no shell can set, and a value that holds a NUL,
+/// is [`Invalid`](ErrorKind::Invalid).
+pub fn exports(env: &Env) -> Result<String> {
+    let mut text = String::new();
+    for (name, value) in env {
+        let why = match () {
+            () if !is_variable(name) => format!("`{name}` is no variable that a shell can set"),
+            () if value.contains('\0') => format!("the variable {name} holds a NUL"),
+            () => {
+                // Writing to a text cannot fail.
+                let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
+                continue;
+            }
+        };
+        return Err(Error::new(ErrorKind::Invalid, why).with("key", "env"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -102,5 +124,18 @@ mod tests {
     fn names_of_variables_are_told_from_others() {
         assert!(is_variable("PATH") && is_variable("_x1"));
         assert!(!is_variable("") && !is_variable("1a") && !is_variable("a.b") && !is_variable("a;b"));
+    }
+
+    #[test]
+    fn variables_are_read_by_a_shell_as_they_are() {
+        let value = "it's $HOME `x` \"y\"\nz";
+        let text = exports(&Env::from([("A_1".to_owned(), value.to_owned())])).unwrap();
+        let script = format!("{text}printf %s \"$A_1\"");
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), value);
+        for (name, value) in [("", ""), ("1A", ""), ("A-B", ""), ("A;B", ""), ("A", "a\0b")] {
+            let env = Env::from([(name.to_owned(), value.to_owned())]);
+            assert!(exports(&env).is_err(), "{name}");
+        }
     }
 }
