@@ -159,7 +159,7 @@ impl Raising<'_> {
         self.return_all(back).await;
     }
 
-    async fn return_all(&self, places: Vec<Place>) {
+    pub(super) async fn return_all(&self, places: Vec<Place>) {
         let change = self.session.camp.policy.change;
         self.reserve(places, Duration::ZERO, change).await;
         if let Some(kept) = kept(self.session) {

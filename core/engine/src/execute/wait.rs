@@ -1,13 +1,13 @@
 //! Waits for places that others have: first come, first served within one installation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use encamp_core::{Error, ErrorKind, Name, Result, Time, Verb};
 use encamp_file::spec::Machine;
 use tokio::time::Instant;
 
-use super::places::{Options, Places, Tried, never_enough, sites};
+use super::places::{Options, Place, Places, Tried, never_enough, sites};
 use super::raise::Raising;
 use crate::clock::{Lease, monotonic_now as now};
 use crate::journal::Op;
@@ -101,10 +101,10 @@ impl Raising<'_> {
             let lacking = if before.is_empty() {
                 match self.try_all(&options).await {
                     Tried::Given(given) => {
-                        if let Some(ends) = self.lengthen(&waiting).await? {
-                            let _ = self.ends.set(ends.max(self.session.row.lease.ends));
+                        if let Err(error) = self.take_up(&waiting, &options, &given).await {
+                            self.return_all(given.into_values().collect()).await;
+                            return Err(error);
                         }
-                        self.settle(&options, &given).await?;
                         self.tell_of_others(&machines, &options, &given).await;
                         return Ok(Places::given(given));
                     }
@@ -191,6 +191,14 @@ impl Raising<'_> {
         let (environment, ends) = (self.session.row.id.clone(), lease.ends);
         self.session.record(Op::Extend { environment, lease }).await?;
         Ok(Some(ends))
+    }
+
+    /// The wait is over: what was found is what machines become, and the lease begins.
+    async fn take_up(&self, waiting: &Waiting, options: &[Options<'_>], given: &HashMap<Name, Place>) -> Result<()> {
+        if let Some(ends) = self.lengthen(waiting).await? {
+            let _ = self.ends.set(ends.max(self.session.row.lease.ends));
+        }
+        self.settle(options, given).await
     }
 
     /// Says why it waits, when that is another reason than before.
