@@ -132,13 +132,16 @@ fn what_was_stopped_on_purpose_has_not_died() {
 #[test]
 fn a_start_that_does_not_get_ready_says_why() {
     let bed = Bed::with_docker();
-    let text = pair("true").replace(
-        "echo waiting; exec sleep 600",
-        "test -e /started && exit 4; touch /started; exec sleep 600",
-    );
+    // It is well once, and has nothing to show for it the second time.
+    let text = pair("true")
+        .replace(
+            "echo waiting; exec sleep 600",
+            "test -e /started && exit 4; trap 'rm /well; exit' TERM; touch /started /well; while :; do sleep 0.1; done",
+        )
+        .replace("env = { WEB", "ready = [{ run = \"test -e /well\" }]\nenv = { WEB");
     bed.write("encamp.toml", &text);
     bed.encamp(&["up"]).exits(0);
-    bed.encamp(&["stop", "client", "--grace", "0s"]).exits(0);
+    bed.encamp(&["stop", "client"]).exits(0);
     let ran = bed.encamp(&["start", "client"]).exits(3);
     for line in [
         "error[E0414]: ",

@@ -100,7 +100,10 @@ fn a_machine_that_ends_well_is_told_what_it_had_to_do() {
     let bed = Bed::with_docker();
     bed.write(
         "encamp.toml",
-        &pair("true").replace("echo waiting; exec sleep 600", "echo done; exit 0"),
+        &pair("true")
+            .replace("echo waiting; exec sleep 600", "echo done; exit 0")
+            // Without one, a machine that was seen running once is ready.
+            .replace("env = { WEB", "ready = [{ run = \"false\" }]\nenv = { WEB"),
     );
     let ran = bed.encamp(&["up"]).exits(3);
     for line in [

@@ -176,7 +176,7 @@ async fn a_signal_reaches_everything_that_the_command_started() {
 async fn a_signal_reaches_processes_of_other_users() {
     let bed = Bed::new().await;
     let target = bed.sleeper("db").await;
-    let line = "setsid setuidgid user sleep 7773 & sleep 7773";
+    let line = "setsid su user -c 'exec sleep 7773' & sleep 7773";
     let mut process = bed.exec(Exec::new(target.clone(), ["sh", "-c", line])).await;
     let mut as_user = Exec::new(target.clone(), ["sh", "-c", "(setsid sleep 7774 &); sleep 7774"]);
     as_user.user = Some("user".into());
