@@ -157,17 +157,18 @@ async fn removed(cage: &'static str) {
 async fn orphans() {
     let bed = Bed::with(json!({ "cage": "cookie" })).await;
     bed.raise("web", json!({})).await;
-    let word = fresh_word();
-    // One keeps the variable and closes what it inherited, the other drops the variable. A loop would start a program
-    // again and again, and what starts one looks like a third for a moment.
+    let (kept, dropped) = (fresh_word(), fresh_word());
+    // One keeps the variable and closes what it inherited, the other drops the variable.
     let script = format!(
         "sleeper='sleep 600; :'; exec >/dev/null 2>&1; \
-         (setsid sh -c \"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; $sleeper\" sh {word} &); \
-         (setsid env -i PATH=\"$PATH\" sh -c \"$sleeper\" sh {word} &)"
+         (setsid sh -c \"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; $sleeper\" sh {kept} &); \
+         (setsid env -i PATH=\"$PATH\" sh -c \"$sleeper\" sh {dropped} &)"
     );
     let said = bed.run("web", &script).await;
     assert_eq!(said.exit, Exit::Code(0), "{said:?}");
-    until("both", || with_word(&word).len() == 2).await;
+    // What starts a program looks like itself twice for a moment, so they are not counted.
+    let both_live = || [&kept, &dropped].iter().all(|word| !with_word(word).is_empty());
+    until("both", both_live).await;
     let both = processes_of(&bed.folder("web"));
     // Neither sees the other's end.
     for signal in [Signal::STOP, Signal::KILL] {
@@ -177,9 +178,10 @@ async fn orphans() {
     }
     bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
         .await;
-    assert_eq!(with_word(&word).len(), 2);
+    assert!(both_live());
     bed.destroy("web").await;
-    ended(&word).await;
+    ended(&kept).await;
+    ended(&dropped).await;
 }
 
 /// As daemons do: neither the variable nor anything it inherited is left, and nobody else of the machine lives.
@@ -203,7 +205,7 @@ async fn unmarked() {
     }
     bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
         .await;
-    assert_eq!(with_word(&word).len(), 1);
+    assert!(!with_word(&word).is_empty());
     bed.destroy("web").await;
     ended(&word).await;
 }
