@@ -42,6 +42,12 @@ impl Installation {
     /// Waits until nothing of it stands on the daemon and its keepers have seen so, without any command of its own.
     #[track_caller]
     pub(crate) fn empties(&self, within: Duration) -> Duration {
+        self.empties_in(within, within)
+    }
+
+    /// The same where keepers may watch for longer than anything may stand.
+    #[track_caller]
+    fn empties_in(&self, within: Duration, watched: Duration) -> Duration {
         let began = clock::now();
         let left = |what: &str| {
             format!(
@@ -53,7 +59,9 @@ impl Installation {
         };
         let gone = clock::until(within, || self.standing().is_empty().then_some(()));
         assert!(gone.is_some(), "{}", left("left"));
-        let seen = clock::until(within + REQUEST_LIFE, || self.keepers().is_empty().then_some(()));
+        let seen = clock::until(watched.saturating_sub(began.elapsed()), || {
+            self.keepers().is_empty().then_some(())
+        });
         assert!(seen.is_some(), "{}", left("a keeper still watches"));
         assert!(self.standing().is_empty(), "{}", left("something came late"));
         began.elapsed()
@@ -139,7 +147,8 @@ fn crash_keepers_end_killed_runs() {
     let installation = Installation::new();
     let file = installation.write("ten.toml", TEN);
     let stands = || installation.standing().len();
-    kill_runs(&installation, &file, 20, stands, || installation.empties(WITHIN));
+    let gone = || installation.empties_in(WITHIN, WITHIN + REQUEST_LIFE);
+    kill_runs(&installation, &file, 20, stands, gone);
 }
 
 /// The same on this host. `NAP` is what its machines do, and nobody else.

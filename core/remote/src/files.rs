@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use encamp_core::shell::quote;
 use encamp_core::{BoxRead, BoxWrite, CopyIn, CopyOut, Cx, Error, ErrorKind, Result, Retry};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
@@ -14,7 +15,6 @@ use crate::error;
 use crate::host::Host;
 use crate::transport::{Channel, End};
 use crate::within::within;
-use encamp_core::shell::quote;
 
 /// How the host's tar says that there is no room: what the system says, and what they say who could write a part.
 const FULL: [&str; 4] = ["No space left", "quota exceeded", "Wrote only", "short write"];

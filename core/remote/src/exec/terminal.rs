@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use encamp_core::shell::quote;
 use encamp_core::{Cx, Error, ErrorKind, Exit, Result, Retry, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use crate::host::{Host, Said, Session, Silence, has_broken};
 use crate::marks::{Marks, Piece};
 use crate::run::{Job, RunId, Word, line};
 use crate::transport::Channel;
-use encamp_core::shell::quote;
 
 /// What a shell says of a command that was killed.
 const KILLED: i32 = 128 + 9;

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use encamp_core::{Env, Error, ErrorKind, Exec, Result, Signal, Size};
-
 use encamp_core::shell::{is_variable, quote, quote_all};
+use encamp_core::{Env, Error, ErrorKind, Exec, Result, Signal, Size};
 
 const COMMON: &str = include_str!("common.sh");
 const START: &str = include_str!("start.sh");

@@ -276,7 +276,7 @@ async fn a_quiet_command_is_searched_for_at_each_cut(client: Client) {
         access,
     } = link(client).await;
     // Each search alone is shorter than the patience; from the first cut to the last it is much longer.
-    let soon = Cx::within(Duration::from_secs(3));
+    let soon = Cx::within(Duration::from_millis(1500));
     let process = remote
         .exec(&soon, &access, None, shell("sleep 7; echo last; exit 6"))
         .await

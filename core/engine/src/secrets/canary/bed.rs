@@ -13,8 +13,6 @@ use encamp_file::{Load, load};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::super::forms::forms;
-use super::super::*;
 use crate::api::Encamp;
 use crate::camp::Camp;
 use crate::clock::SystemClock;
@@ -24,6 +22,8 @@ use crate::failpoint::NoFailpoints;
 use crate::journal::Sqlite;
 use crate::policy::Policy;
 use crate::providers::{Instance, Providers};
+use crate::secrets::Folder;
+use crate::secrets::forms::forms;
 use crate::state_folder::StateFolder;
 use crate::tenure::FileLocks;
 

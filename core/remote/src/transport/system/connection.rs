@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use encamp_core::shell::quote_all;
 use encamp_core::{Accept, Duplex, Error, ErrorKind};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::UnixListener;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::words::Words;
 use super::{Ours, System, arguments, forget};
 use crate::transport::{Channel, Connection, End, Refused};
-use encamp_core::shell::quote_all;
 
 /// How long a master may take to end; it is killed before that.
 const LET_GO_TIMEOUT: Duration = Duration::from_secs(3);
