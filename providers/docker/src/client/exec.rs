@@ -2,28 +2,24 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use encamp_core::{BoxWrite, Control, Cx, Error, ErrorKind, Exec, Exit, Process, Result, Signal, Size};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::output::Attendant;
+use super::terminal::Terminal;
 use super::{Engine, signals};
-use crate::error::{Effect, Failure, Place, translate};
+use crate::error::{Effect, Place};
 
 /// The variable by which the processes of one command are found again: children inherit it.
 pub(super) const MARK: &str = "ENCAMP_EXEC";
 
 /// What a stream holds between the engine and a reader that is slower.
 const PIPE_BYTES: usize = 64 * 1024;
-
-/// A terminal that has just been asked for is not there at once.
-const RESIZE_TIMEOUT: Duration = Duration::from_secs(10);
-const RESIZE_PAUSE: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Runs a command.
@@ -60,8 +56,8 @@ impl Engine {
             docker: self.docker.clone(),
             place: self.endpoint.place.clone(),
             container,
-            id,
             mark,
+            terminal: Terminal::new(self, id, exit.clone()),
             exit,
         };
         if let Some(size) = size {
@@ -109,8 +105,8 @@ struct Handle {
     docker: bollard::Docker,
     place: Place,
     container: String,
-    id: String,
     mark: String,
+    terminal: Terminal,
     exit: watch::Receiver<Option<Exit>>,
 }
 
@@ -121,23 +117,7 @@ impl Control for Handle {
     }
 
     async fn resize(&mut self, size: Size) -> Result<()> {
-        let options = ResizeExecOptions {
-            height: size.rows,
-            width: size.cols,
-        };
-        let resized = tokio::time::timeout(RESIZE_TIMEOUT, async {
-            loop {
-                match self.docker.resize_exec(&self.id, options).await {
-                    Ok(()) => return Ok(()),
-                    // A command that has ended needs no size.
-                    Err(_) if self.has_ended().await => return Ok(()),
-                    Err(native) if !is_early(&native) => return Err(Failure::from(native)),
-                    Err(_) => tokio::time::sleep(RESIZE_PAUSE).await,
-                }
-            }
-        });
-        let resized = resized.await.unwrap_or(Err(Failure::Deadline));
-        resized.map_err(|failure| translate(failure, Effect::Read, &self.place))
+        self.terminal.resize(size).await
     }
 
     async fn wait(&mut self) -> Result<Exit> {
@@ -145,23 +125,6 @@ impl Control for Handle {
         let exit = ended.ok().and_then(|exit| exit.clone());
         Ok(exit.unwrap_or_else(|| Exit::Lost("nobody attends to the command any more".to_owned())))
     }
-}
-
-impl Handle {
-    async fn has_ended(&self) -> bool {
-        let known = self.exit.borrow().is_some();
-        known
-            || self
-                .docker
-                .inspect_exec(&self.id)
-                .await
-                .is_ok_and(|exec| exec.exit_code.is_some())
-    }
-}
-
-/// The engine answers before it has started the command, and knows no terminal until then.
-fn is_early(native: &bollard::errors::Error) -> bool {
-    matches!(native, bollard::errors::Error::DockerResponseServerError { .. })
 }
 
 /// Standard input; dropping it is end of file, which the connection alone would not say while it is being read.

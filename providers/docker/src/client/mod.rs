@@ -23,6 +23,7 @@ mod scope;
 #[cfg(feature = "tls")]
 mod secure;
 mod signals;
+mod terminal;
 mod tls;
 
 pub(crate) use engine::Engine;

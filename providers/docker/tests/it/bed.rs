@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,10 @@ pub(crate) async fn connect_in(settings: Value, ambient: Ambient) -> Result<Arc<
     kind().connect(&cx(), name, settings, ambient).await
 }
 
+fn raw(socket: &str) -> Docker {
+    Docker::connect_with_unix(socket, 120, API_DEFAULT_VERSION).unwrap()
+}
+
 impl Bed {
     pub(crate) async fn new() -> Self {
         Self::with(json!({})).await
@@ -69,10 +74,24 @@ impl Bed {
         Self::around(provider).await
     }
 
+    /// A bed on Podman's service, at the socket of its part, which has an image of its own.
+    pub(crate) async fn podman() -> Self {
+        let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts/podman.sock");
+        let socket = format!("unix://{}", socket.display());
+        let provider = connect(json!({ "host": socket }))
+            .await
+            .unwrap_or_else(|error| panic!("{error}: `tests/parts/parts podman up` starts Podman's service"));
+        Self::at(raw(&socket), provider)
+    }
+
     /// A bed of a provider that is connected to the default daemon, whichever way.
     pub(crate) async fn around(provider: Arc<dyn Provider>) -> Self {
-        let raw = Docker::connect_with_unix(SOCKET, 120, API_DEFAULT_VERSION).unwrap();
+        let raw = raw(SOCKET);
         import(&raw).await;
+        Self::at(raw, provider)
+    }
+
+    fn at(raw: Docker, provider: Arc<dyn Provider>) -> Self {
         Self {
             provider,
             raw,

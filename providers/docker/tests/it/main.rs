@@ -15,5 +15,6 @@ mod listing;
 mod logs;
 mod memory;
 mod network;
+mod podman;
 mod relay;
 mod scope;

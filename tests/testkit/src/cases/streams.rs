@@ -1,6 +1,6 @@
 //! The streams of commands.
 
-use encamp_core::{Capabilities, Size};
+use encamp_core::{Capabilities, Process, Size, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::exec;
@@ -127,17 +127,11 @@ async fn what_is_said_at_the_end_arrives(bed: &Bed) -> Outcome {
 
 async fn a_terminal_is_one_and_has_its_size(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let mut exec = bed.exec(
-        &target,
-        "test -t 1 && echo terminal; echo err >&2; sleep 0.5; stty size",
-    );
-    exec.tty = Some(Size::new(40, 111));
-    let process = bed.provider.exec(&bed.cx(), exec).await?;
+    let mut process = sized(bed, &target, "test -t 1 && echo terminal; echo err >&2").await?;
     ensure!(process.stderr.is_none(), "a terminal has one stream, not two");
-    let output = crate::bed::finish(process, &[]).await?;
-    let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    let said = said_until(bed, &mut process, "40 111").await?;
     ensure!(
-        said == "terminal\nerr\n40 111\n",
+        said.starts_with("terminal\nerr\n"),
         "in a terminal the command said {said:?}"
     );
     Ok(())
@@ -145,15 +139,34 @@ async fn a_terminal_is_one_and_has_its_size(bed: &Bed) -> Outcome {
 
 async fn a_terminal_can_be_resized(bed: &Bed) -> Outcome {
     let target = bed.plain().await?;
-    let mut exec = bed.exec(&target, "sleep 2; stty size");
-    exec.tty = Some(Size::new(40, 111));
-    let mut process = bed.provider.exec(&bed.cx(), exec).await?;
+    let mut process = sized(bed, &target, "true").await?;
     process.control.resize(Size::new(50, 99)).await?;
-    let output = crate::bed::finish(process, &[]).await?;
-    ensure!(
-        output.text() == "50 99",
-        "after the resize the terminal has {:?}",
-        output.text()
-    );
+    said_until(bed, &mut process, "50 99").await?;
     Ok(())
+}
+
+/// A command in a terminal of 40 lines and 111 columns that says its size again and again: a size is carried out a
+/// moment after it was told.
+async fn sized(bed: &Bed, target: &Target, first: &str) -> Outcome<Process> {
+    let mut exec = bed.exec(target, &format!("{first}{}", "; stty size; sleep 0.1".repeat(100)));
+    exec.tty = Some(Size::new(40, 111));
+    Ok(bed.provider.exec(&bed.cx(), exec).await?)
+}
+
+/// What the command has said up to this line.
+async fn said_until(bed: &Bed, process: &mut Process, line: &str) -> Outcome<String> {
+    let mut said = String::new();
+    let reading = async {
+        let mut bytes = [0; 1024];
+        while !said.lines().any(|said| said == line) {
+            let count = process.stdout.read(&mut bytes).await?;
+            ensure!(count > 0, "it never has the size {line}");
+            said.extend(String::from_utf8_lossy(&bytes[..count]).chars().filter(|c| *c != '\r'));
+        }
+        Ok(())
+    };
+    let read = tokio::time::timeout(bed.factory.bounds().running, reading).await;
+    let late = |_| Err(Stop::Broken(format!("the terminal has {said:?}, not {line}")));
+    read.unwrap_or_else(late)?;
+    Ok(said)
 }
