@@ -42,7 +42,7 @@ exec 9>>../exclusive
 flock -n 9 || echo NAME >>'FOLDER/twice'
 echo NAME >>'FOLDER/order'
 setsid sleep 600 >/dev/null 2>&1 &
-sleep 2'''
+sleep HOLD'''
 "#;
 
 struct Claimant {
@@ -56,9 +56,10 @@ fn lines(file: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// The file of one, who is called so.
-fn describe(installation: &Installation, name: &str, ttl: u64) -> String {
+/// The file of one, who is called so, with its lease and how long its task takes, in seconds.
+fn describe(installation: &Installation, name: &str, ttl: u64, hold: u64) -> String {
     let text = FILE.replace("NAME", name).replace("TTL", &ttl.to_string());
+    let text = text.replace("HOLD", &hold.to_string());
     let folder = installation.path().display().to_string();
     installation.write(&format!("{name}.toml"), &text.replace("FOLDER", &folder))
 }
@@ -106,7 +107,7 @@ fn the_dead_give_back(lab: &Lab, installation: &Installation) {
         let record = fs::read_to_string(lab.at(&format!("host-{host}/record"))).unwrap_or_default();
         record.contains("state free")
     };
-    let last = describe(installation, "last", LAST_TTL);
+    let last = describe(installation, "last", LAST_TTL, 600);
     let mut last = installation
         .call(&["run", "--wait=2m", "--out", "out-last", &last])
         .in_group()
@@ -137,7 +138,7 @@ fn crash_claimants_of_few_hosts() {
     let began = clock::now();
     for number in 0..CLAIMANTS {
         let name = format!("c{number}");
-        let file = describe(&installation, &name, TTL);
+        let file = describe(&installation, &name, TTL, 2);
         let out = format!("out-{name}");
         let run = installation
             .call(&["run", "--wait=10m", "--out", &out, &file])

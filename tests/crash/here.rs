@@ -7,7 +7,7 @@ use crate::clock;
 use crate::installation::Installation;
 use crate::story::Story;
 
-/// How long a process may take to be gone once nobody knows of it any more.
+/// How long a process may take to begin, and to be gone once nobody knows of it any more.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Distinct places of the three commands together.
 const FLOOR: usize = 60;
@@ -89,11 +89,13 @@ impl Story for Scene {
     }
 
     fn is_whole(&self) -> Result<(), String> {
-        let machines = self.installation.sandboxes();
-        if machines.len() != 2 || called(&self.nap).len() < 2 {
-            return Err(format!("not two machines at work: {machines:?}"));
+        let machines = || self.installation.sandboxes();
+        // Their commands may have begun and not yet become what they are called.
+        let work = || called(&self.nap).len() >= 2;
+        match clock::until(WITHIN, || (machines().len() == 2 && work()).then_some(())) {
+            Some(()) => Ok(()),
+            None => Err(format!("not two machines at work: {:?}", machines())),
         }
-        Ok(())
     }
 
     fn is_gone(&self) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! Commands are killed with SIGKILL, and no other is typed: their keepers leave nothing behind.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -73,6 +74,7 @@ impl Installation {
         let files = fs::read_dir(state).into_iter().flatten().flatten();
         let of_keeper = files.filter(|file| file.path().extension().is_some_and(|it| it == "keeper"));
         of_keeper
+            .filter(|file| is_taken(&file.path()))
             .filter_map(|file| {
                 fs::read_to_string(file.path())
                     .ok()?
@@ -81,7 +83,6 @@ impl Installation {
                     .parse()
                     .ok()
             })
-            .filter(|pid| is_keeper(*pid))
             .collect()
     }
 
@@ -97,9 +98,10 @@ impl Installation {
     }
 }
 
-fn is_keeper(pid: u32) -> bool {
-    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.contains("__keeper")
+/// A keeper that was killed sits there until the kernel has closed what it had open.
+fn is_taken(seat: &Path) -> bool {
+    let seat = File::open(seat);
+    seat.is_ok_and(|seat| matches!(seat.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 pub(crate) fn kill(pid: u32) {
@@ -226,6 +228,7 @@ fn crash_keeper_is_adopted_and_not_doubled() {
     assert!(again.said().contains(&format!("keeper {}", first[0])), "{again}");
     // One that was killed is followed by another at the next command.
     kill(first[0]);
+    clock::until(WITHIN, || installation.keepers().is_empty().then_some(())).expect("it is dead");
     let up = installation.call(&["up", &file]).kept().well();
     let second = installation.keepers();
     assert!(second.len() == 1 && second != first, "{up}");

@@ -13,8 +13,8 @@ use encamp::{Ambient, Builder, Encamp, local};
 use tempfile::TempDir;
 
 /// How long a keeper may take.
-pub(crate) const WITHIN: Duration = Duration::from_secs(5);
-/// How long a child may take.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+/// How long a child, and the begin of a command, may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 const BUILD: &str = "cargo build --workspace --all-features";
@@ -116,7 +116,7 @@ impl Bed {
     pub(crate) fn works(&self, machines: usize) {
         let seen = || self.at_work().len();
         until(
-            Duration::from_secs(2),
+            PATIENCE,
             "machines at work",
             || seen() == machines,
             || seen().to_string(),

@@ -56,7 +56,7 @@ async fn a_command_that_takes_too_long_is_killed() {
         "{error:?}"
     );
     crate::bed::until(
-        Duration::from_secs(2),
+        crate::bed::WITHIN,
         "the command is gone",
         || bed.at_work().len() == 2,
         String::new,

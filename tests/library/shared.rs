@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use encamp::{Encamp, Share};
+use encamp::{Encamp, Share, SharedGuard};
 
-use crate::bed::{Bed, ended, line, pair, until};
+use crate::bed::{Bed, WITHIN, ended, line, pair, until};
 
 #[tokio::test]
 async fn processes_of_one_run_share() {
@@ -39,9 +39,8 @@ async fn processes_of_one_run_share() {
     bed.is_empty_within(Duration::ZERO);
 }
 
-async fn id(camp: &Encamp, bed: &Bed, share: Share) -> String {
-    let shared = camp.shared(pair(&bed.nap), share).await.expect("it is shared");
-    shared.summary().id.clone()
+async fn shared(camp: &Encamp, bed: &Bed, share: Share) -> SharedGuard {
+    camp.shared(pair(&bed.nap), share).await.expect("it is shared")
 }
 
 #[tokio::test]
@@ -49,17 +48,16 @@ async fn what_is_kept_goes_once_it_was_not_used_for_that_long() {
     let bed = Bed::new(true);
     let camp = bed.open();
     let share = Share::Kept(Duration::from_secs(2));
-    let first = id(&camp, &bed, share).await;
-    assert_eq!(id(&camp, &bed, share).await, first);
-    until(
-        Duration::from_secs(6),
-        "it goes",
-        || bed.at_work().is_empty(),
-        String::new,
-    );
-    bed.is_empty_within(Duration::from_secs(2));
-    assert_ne!(id(&camp, &bed, share).await, first);
-    bed.is_empty_within(Duration::from_secs(6));
+    let first = shared(&camp, &bed, share).await;
+    let second = shared(&camp, &bed, share).await;
+    let id = first.summary().id.clone();
+    assert_eq!(second.summary().id, id);
+    drop((first, second));
+    let goes = Duration::from_secs(2) + WITHIN;
+    until(goes, "it goes", || bed.at_work().is_empty(), String::new);
+    bed.is_empty_within(WITHIN);
+    assert_ne!(shared(&camp, &bed, share).await.summary().id, id);
+    bed.is_empty_within(goes);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `encamp exec`: a command in a machine, as if it ran here: its streams, its exit status, its signals.
 
 use std::io;
+use std::time::Duration;
 
 use encamp::{Command, Error, ErrorKind, Exit as Ended, Machine, Process, Signal, Size};
 use serde_json::json;
@@ -17,6 +18,8 @@ use crate::{output, place};
 
 /// So many signals, and the command is given up where it is.
 const PATIENCE: u32 = 5;
+/// How long a command that was asked to end may still take to begin, so that the signal reaches it.
+const BEGIN: Duration = Duration::from_secs(2);
 /// What a process says that writes where nobody reads.
 const BROKEN_PIPE: u8 = 128 + 13;
 
@@ -46,7 +49,8 @@ pub(super) async fn attach(
     command: Command,
 ) -> Result<Exit, Failure> {
     let tty = command.tty.is_some();
-    let process = machine.spawn(command).await.map_err(|error| {
+    let mut listening = Listening::new().map_err(within(environment))?;
+    let spawned = begin(machine, command, &mut listening).await.map_err(|error| {
         let stopped = machine.is_stopped() && error.kind() == ErrorKind::Unavailable;
         within(environment)(if stopped {
             error.next_step(format!("encamp start {} -e {environment}", machine.name()))
@@ -54,8 +58,11 @@ pub(super) async fn attach(
             error
         })
     })?;
+    let Some(process) = spawned else {
+        return Ok(Exit::Interrupted);
+    };
     let raw = if tty { Raw::enter() } else { None };
-    let ended = attend(cx, process, tty).await;
+    let ended = attend(cx, process, tty, listening).await;
     drop(raw);
     let (ended, nobody_reads) = ended.map_err(within(environment))?;
     if cx.json {
@@ -90,19 +97,53 @@ fn wants_tty(cx: &Context, args: &Exec) -> bool {
     }
 }
 
+/// What is passed on besides streams. It is listened for before the command begins: what comes in between is for it too.
+struct Listening {
+    signals: Interrupts,
+    sizes: tokio::signal::unix::Signal,
+    /// Came while the command began.
+    early: Option<Signal>,
+}
+
+impl Listening {
+    fn new() -> Result<Self, Error> {
+        let unlistened =
+            |error: io::Error| Error::new(ErrorKind::Internal, "signals cannot be listened for").caused_by(error);
+        Ok(Self {
+            signals: Interrupts::handed_on().map_err(unlistened)?,
+            sizes: resized().map_err(unlistened)?,
+            early: None,
+        })
+    }
+}
+
+/// Begins the command. None where it was to end before it had begun, and does not begin for a while.
+async fn begin(machine: &Machine, command: Command, listening: &mut Listening) -> Result<Option<Process>, Error> {
+    let mut spawning = std::pin::pin!(machine.spawn(command));
+    tokio::select! {
+        spawned = &mut spawning => return spawned.map(Some),
+        signal = listening.signals.next() => listening.early = Some(signal),
+    }
+    match tokio::time::timeout(BEGIN, spawning).await {
+        Ok(spawned) => spawned.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Passes streams, signals and sizes on until the command has ended and everything it said is out. Says too whether
 /// nobody read it.
-async fn attend(cx: &Context, process: Process, tty: bool) -> Result<(Ended, bool), Error> {
+async fn attend(cx: &Context, process: Process, tty: bool, listening: Listening) -> Result<(Ended, bool), Error> {
     let Process {
         stdin,
         stdout,
         stderr,
         mut control,
     } = process;
-    let unlistened =
-        |error: io::Error| Error::new(ErrorKind::Internal, "signals cannot be listened for").caused_by(error);
-    let mut signals = Interrupts::handed_on().map_err(unlistened)?;
-    let mut sizes = resized().map_err(unlistened)?;
+    let Listening {
+        mut signals,
+        mut sizes,
+        mut early,
+    } = listening;
     let feeding = stdin.map(|stdin| tokio::spawn(feed(stdin)));
     let json = cx.json;
     let mut speaking = std::pin::pin!(async move {
@@ -131,7 +172,7 @@ async fn attend(cx: &Context, process: Process, tty: bool) -> Result<(Ended, boo
                 }
             }
             exit = control.wait(), if ended.is_none() => ended = Some(exit?),
-            signal = signals.next() => {
+            signal = next(&mut early, &mut signals) => {
                 asked += 1;
                 if asked > PATIENCE {
                     break Ended::Lost(format!("it goes on after {PATIENCE} signals, and encamp was told to end"));
@@ -151,6 +192,13 @@ async fn attend(cx: &Context, process: Process, tty: bool) -> Result<(Ended, boo
         feeding.abort();
     }
     Ok((ended, nobody_reads))
+}
+
+async fn next(early: &mut Option<Signal>, signals: &mut Interrupts) -> Signal {
+    match early.take() {
+        Some(signal) => signal,
+        None => signals.next().await,
+    }
 }
 
 /// Tells what a stream says as lines of JSON.

@@ -1,7 +1,6 @@
 //! `encamp show`: one environment, from the store alone; with `--live` its machines are looked at as well.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use encamp::{Environment, Error, Looked, Machine, Phase, Value};
 use serde_json::json;
@@ -13,16 +12,13 @@ use crate::exit::Exit;
 use crate::failure::{Failure, error_json};
 use crate::{clean, output, place, words};
 
-/// How long a look at a machine may take.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// What a look at each machine showed.
 type Looks = BTreeMap<String, Result<Looked, Error>>;
 
 pub(super) async fn show(cx: &Context, args: &Show) -> Result<Exit, Failure> {
     let environment = place::environment(cx, &args.of).await?;
     let looks = if args.live {
-        environment.look(LOOK).await?
+        environment.look(cx.settings.policy.check).await?
     } else {
         Looks::new()
     };

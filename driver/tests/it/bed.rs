@@ -159,8 +159,9 @@ impl Bed {
             }
         }
         stdin.write_all(typed.as_bytes()).expect("it reads its input");
-        drop(stdin);
         stdout.read_to_end(&mut said).expect("it can be read");
+        // Its end is an end of file on the terminal, which may be read before what was typed has taken effect.
+        drop(stdin);
         let ran = self.ran(child);
         Ran {
             stdout: self.plain(&said),
@@ -314,7 +315,17 @@ fn plain_line(line: &str) -> String {
     if let Some((_, rest)) = line.strip_prefix("Slowest: ").and_then(|line| line.split_once(" · ")) {
         return format!("Slowest: [T] · {rest}");
     }
-    line.split(' ').map(plain_word).collect::<Vec<_>>().join(" ")
+    // The day stands before the clock where it is not today.
+    let words = line.split(' ').filter(|word| !is_day(word));
+    words.map(plain_word).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether it is a day, `2026-01-31`.
+fn is_day(word: &str) -> bool {
+    let mut parts = word
+        .split('-')
+        .map(|part| (part.len(), part.bytes().all(|b| b.is_ascii_digit())));
+    [(4, true), (2, true), (2, true)].into_iter().eq(parts.by_ref())
 }
 
 /// `0.4s` → `[T]`, `16:32` → `[CLOCK]`, `14:30:55` → `[AT]`, `pair-3f9k` → `pair-[RUN]`.

@@ -51,8 +51,8 @@ fn states(bed: &Bed) -> Vec<(String, String)> {
 #[test]
 fn what_is_over_goes_and_what_was_extended_stays() {
     let bed = Bed::with_docker();
-    bed.write("brief.toml", &one("brief", "20s", 0));
-    bed.write("longer.toml", &one("longer", "20s", 0));
+    bed.write("brief.toml", &one("brief", "30s", 0));
+    bed.write("longer.toml", &one("longer", "30s", 0));
     call(&bed, &["up", "brief.toml"]).exits(0);
     call(&bed, &["up", "longer.toml"]).exits(0);
     let shorter = call(&bed, &["extend", "1s", "-e", "longer"]).exits(0);
@@ -90,8 +90,8 @@ fn what_is_over_goes_and_what_was_extended_stays() {
 #[test]
 fn a_run_goes_on_for_as_long_as_it_was_extended() {
     let bed = Bed::with_docker();
-    bed.write("brief.toml", &one("brief", "6s", 9));
-    bed.write("longer.toml", &one("longer", "6s", 9));
+    bed.write("brief.toml", &one("brief", "10s", 13));
+    bed.write("longer.toml", &one("longer", "10s", 13));
     let run = |file: &str, out: &str| {
         let mut command = impatient(&bed, &["run", file, "--out", out]);
         command

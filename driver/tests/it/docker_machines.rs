@@ -74,8 +74,9 @@ fn groups_go_and_speak_as_one() {
     let bed = Bed::with_docker();
     bed.write("encamp.toml", GROUP);
     bed.encamp(&["up"]).exits(0);
-    let said = bed.encamp(&["logs", "node"]).exits(0).stdout;
-    assert_eq!(said, "node-0 | I am\nnode-1 | I am\n");
+    let said = || bed.encamp(&["logs", "node"]).exits(0).stdout;
+    bed.until("both speak", || said().lines().count() == 2);
+    assert_eq!(said(), "node-0 | I am\nnode-1 | I am\n");
     let volumes = |bed: &Bed| bed.on_daemon().iter().filter(|name| name.contains("vol")).count();
     assert_eq!(volumes(&bed), 2);
     bed.encamp(&["down", "node-1"]).exits(0);

@@ -131,7 +131,16 @@ fn a_service_is_supervised_and_its_words_are_kept() {
     bed.write("encamp.toml", &format!("{HEAD}{}", machine("web", keys)));
     bed.encamp(&["up"]).exits(0);
     assert_eq!(
-        bed.encamp(&["exec", "web", "--", "cat", "/once"]).exits(0).stdout,
+        bed.encamp(&[
+            "exec",
+            "web",
+            "--",
+            "sh",
+            "-c",
+            "until [ -s /once ]; do sleep 0.1; done; cat /once"
+        ])
+        .exits(0)
+        .stdout,
         "once\n"
     );
     let logs = bed.encamp(&["logs", "web/flaky", "--tail", "1"]).exits(0);
@@ -145,6 +154,10 @@ fn a_service_is_supervised_and_its_words_are_kept() {
     bed.nothing_is_left();
 }
 
+/// Holds once `frail` has ended, and its supervisor with it.
+const HAS_DIED: &str = "cd /run/encamp/services && test -s frail.exit && p=$(cut -d\" \" -f1 frail.pid); \
+                        s=$(cut -d\" \" -f3 /proc/${p:-none}/stat); test \"${s:-Z}\" = Z";
+
 #[test]
 fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
     let bed = Bed::with_docker();
@@ -154,7 +167,7 @@ fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
          services.done = {{ run = \"true\" }}\n\
          services.calm = {{ run = \"exec sleep 1000\" }}\n\
          docker.volumes = [{{ name = \"kept\", path = \"/kept\", shared = true }}]\n\
-         ready = [{{ run = \"sleep 0.5\" }}]"
+         ready = [{{ run = '{HAS_DIED}', within = \"30s\" }}]"
     );
     let reader = machine(
         "reader",
@@ -210,7 +223,8 @@ fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
 #[test]
 fn a_supervisor_goes_with_its_service_and_starts_none_that_was_ended() {
     let bed = Bed::with_docker();
-    let slow = "trap 'sleep 1; echo tidied >/tidied; exit 0' TERM; while :; do sleep 0.1; done";
+    let slow =
+        "trap 'until [ -e /may ]; do sleep 0.1; done; echo tidied >/tidied; exit 0' TERM; while :; do sleep 0.1; done";
     let keys = format!(
         "services.slow = {{ run = \"{slow}\" }}\n\
          services.wild = {{ run = \"echo >>/starts; exit 3\", restart = \"on-failure\" }}"
@@ -225,11 +239,13 @@ fn a_supervisor_goes_with_its_service_and_starts_none_that_was_ended() {
         "{0}; sleep 0.2; {0}; sleep 0.2; {there} && [ ! -e /tidied ]",
         end("slow")
     ));
-    sh(&format!("while {there}; do sleep 0.1; done; [ -e /tidied ]"));
+    sh(&format!(
+        "touch /may; while {there}; do sleep 0.1; done; [ -e /tidied ]"
+    ));
     // In its pause after a failure.
     sh(&format!(
         "starts() {{ wc -l </starts; }}; n=$(starts); while [ $(starts) = $n ]; do sleep 0.1; done; \
-         {}; n=$(starts); sleep 2.5; [ $(starts) = $n ] && [ ! -e /run/encamp/services/wild.pid ]",
+         {}; while [ -e /run/encamp/services/wild.pid ]; do sleep 0.1; done; n=$(starts); sleep 2.5; [ $(starts) = $n ]",
         end("wild")
     ));
     let shown = bed.encamp(&["show", "--live"]).exits(0);
@@ -305,8 +321,8 @@ fn tasks_run_behind_others_and_stop_and_start_machines() {
 fn a_background_task_that_fails_by_itself_fails_its_stage() {
     let bed = Bed::with_docker();
     let stage = tasks(&[
-        "on = \"web\"\nbackground = true\nrun = \"exit 4\"",
-        "on = \"web\"\nrun = \"sleep 1\"",
+        "on = \"web\"\nbackground = true\nrun = \"touch /tmp/over; exit 4\"",
+        "on = \"web\"\nrun = \"until [ -e /tmp/over ]; do sleep 0.1; done; sleep 2\"",
         "on = \"web\"\nrun = \"echo never\"",
     ]);
     bed.write("encamp.toml", &format!("{HEAD}{}{stage}", machine("web", "")));

@@ -120,6 +120,7 @@ fn logs_of_several_machines_are_whole_prefixed_lines() {
     let bed = Bed::with_docker();
     bed.write("encamp.toml", &pair("true"));
     bed.encamp(&["up"]).exits(0);
+    bed.until("both speak", || bed.encamp(&["logs"]).stdout.lines().count() == 2);
     assert_eq!(
         bed.encamp(&["logs"]).exits(0).stdout,
         "client | waiting\nweb    | serving\n"

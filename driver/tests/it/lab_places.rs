@@ -172,7 +172,7 @@ fn two_installations_never_block_each_other() {
 #[test]
 fn a_host_is_kept_for_a_machine_that_comes_later() {
     let (lab, bed) = lab(1);
-    let file = "name = \"late\"\n[machines.early]\nprovider = \"local\"\nsetup = [{ run = \"sleep 8\" }]\n\
+    let file = "name = \"late\"\n[machines.early]\nprovider = \"local\"\nsetup = [{ run = \"until [ -e /go ]; do sleep 0.1; done\" }]\n\
                 [machines.late]\nprovider = \"lab\"\ndepends_on = [\"early\"]\n[[stages]]\nname = \"s\"\n\
                 tasks = [{ name = \"t\", on = \"late\", run = \"true\" }]\n";
     bed.write("late.toml", file);
@@ -184,6 +184,10 @@ fn a_host_is_kept_for_a_machine_that_comes_later() {
     let said = bed.read("other.said");
     assert!(said.contains("kept for ec-"), "{said}");
     assert_eq!(claims(&lab), 0);
+    let listed: serde_json::Value = serde_json::from_str(&bed.encamp(&["ls", "--json"]).stdout).expect("it is JSON");
+    let name = listed["environments"][0]["name"].as_str().expect("it has a name");
+    bed.encamp(&["exec", "early", "-e", name, "--", "touch", "/go"])
+        .exits(0);
     ends_well(&bed, "late", late);
     // It is free at once.
     let other = start(&bed, "again", "other-state", &[&other]);

@@ -55,7 +55,7 @@ fn what_was_recorded_and_not_started_has_not_run() {
             .expect("this host can be asked")
             .status;
         assert_eq!(status.signal(), Some(9), "{point}");
-        for _ in 0..100 {
+        for _ in 0..300 {
             if shims(&bed) == 0 {
                 break;
             }
@@ -64,7 +64,7 @@ fn what_was_recorded_and_not_started_has_not_run() {
         assert_eq!(shims(&bed), 0, "{point}: a shim outlives who held its gate");
         assert_eq!(trace(place.path()), "", "{point}: it has run");
         bed.run(&mut settled(&["up"])).exits(0);
-        for _ in 0..50 {
+        for _ in 0..300 {
             if trace(place.path()) == "ran\n" {
                 break;
             }

@@ -29,6 +29,7 @@ ready = [{ http = "http", path = "/item", within = "30s" }]
 [machines.client]
 provider = "local"
 local.command = "echo waiting; exec sleep 600"
+ready = [{ log = "^waiting$" }]
 env = { STORE = "{{ machines.store.url('http') }}" }
 
 [[stages]]
@@ -205,11 +206,11 @@ fn a_taken_port_has_its_code_and_place() {
 #[test]
 fn a_lease_that_ends_takes_its_machines_without_anybody() {
     let bed = camp();
-    bed.write("encamp.toml", &FILE.replace("ttl = \"10m\"", "ttl = \"6s\""));
+    bed.write("encamp.toml", &FILE.replace("ttl = \"10m\"", "ttl = \"20s\""));
     encamp(&bed, &["up"]).exits(0);
     // Whoever watches over it is not needed for that.
     let cookies = || processes(&bed);
-    for _ in 0..300 {
+    for _ in 0..600 {
         if cookies().is_empty() {
             break;
         }

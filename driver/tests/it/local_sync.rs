@@ -14,7 +14,8 @@ setup = [{ sync = "tree", to = "/srv/tree", exclude = ["*.tmp"] }]
 
 [machines.deaf]
 provider = "local"
-local.command = "trap '' TERM; while :; do sleep 0.2; done"
+local.command = "trap '' TERM; echo deaf; while :; do sleep 0.2; done"
+ready = [{ log = "^deaf$" }]
 "#;
 
 fn watched() -> Bed {

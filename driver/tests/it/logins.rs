@@ -27,8 +27,9 @@ create)
     if [ -e "$TMPDIR/late" ]; then
         # What a script leaves behind is ended with it, but for what is in a session of its own by then.
         rm -f "$at/apart"
-        setsid sh -c ': >"$0/apart"; sleep 3; exec /usr/sbin/sshd -f "$0/config" -p "$1" -E "$0/log"' "$at" "$port" \
-            >/dev/null 2>&1 &
+        setsid sh -c ': >"$0/apart"; sleep "$2"; exec /usr/sbin/sshd -f "$0/config" -p "$1" -E "$0/log"' \
+            "$at" "$port" "$(cat "$TMPDIR/late")" >/dev/null 2>&1 &
+        echo $! >"$at/later"
         until [ -e "$at/apart" ]; do sleep 0.05; done
     else
         serve
@@ -36,7 +37,9 @@ create)
     echo $port >"$at/port"
     [ "$told" != "$root/told-$ENCAMP_KEY" ] ;;
 destroy)
-    if [ -s "$at/pid" ]; then kill "$(cat "$at/pid")"; fi
+    for pid in pid later; do
+        if [ -s "$at/$pid" ]; then kill -- "-$(cat "$at/$pid")" || :; fi
+    done
     rm -rf "$at" ;;
 list)
     for one in "$root/$ENCAMP_PREFIX"*; do
@@ -186,17 +189,18 @@ fn who_needs_no_key_has_none() {
 #[test]
 fn a_server_that_comes_late_is_waited_for() {
     let lab = Lab::new();
-    lab.0.write("late", "");
+    lab.0.write("late", "3");
     let node = "[machines.node]\nprovider = \"servers\"\n";
     assert!(FILE.contains(node));
     let waits = format!("{node}ready = [{{ ssh = true, within = \"20s\" }}]\n");
     lab.0.write("encamp.toml", &FILE.replace(node, &waits));
     let ran = lab.encamp(&["run", "--out", "out"]).exits(0);
     assert!(ran.stderr.contains("node ready"), "{ran}");
-    let hurried = format!("{node}ready = [{{ ssh = true, within = \"1s\", every = \"100ms\" }}]\n");
+    lab.0.write("late", "600");
+    let hurried = format!("{node}ready = [{{ ssh = true, within = \"5s\", every = \"100ms\" }}]\n");
     lab.0.write("encamp.toml", &FILE.replace(node, &hurried));
     let ran = lab.encamp(&["run"]).exits(3);
-    assert!(ran.stderr.contains("node: `ssh` did not hold within 1s"), "{ran}");
+    assert!(ran.stderr.contains("node: `ssh` did not hold within 5s"), "{ran}");
     assert!(ran.stderr.contains("connection refused"), "{ran}");
 }
 

@@ -16,8 +16,10 @@ use super::{FORMAT, Keepers, Request, Settings, Survival, folder, log};
 use crate::camp::Camp;
 use crate::clock::monotonic_now as now;
 
-/// How long a keeper has to sit down.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a keeper has to sit down. One that dies is seen at once; this is for one that a busy machine lets wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where systemd starts it, which may not answer.
+const PATIENCE_SCOPE: Duration = Duration::from_secs(5);
 /// How often somebody looks.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -59,12 +61,12 @@ impl Settings {
         };
         self.write_request(camp, environment)?;
         if let Some(scope) = self.scope(helper, environment)
-            && let Ok(pid) = self.sit_down(scope, &seat, environment).await
+            && let Ok(pid) = self.sit_down(scope, PATIENCE_SCOPE, &seat, environment).await
         {
             return Ok(pid);
         }
-        self.sit_down(self.command(helper, environment), &seat, environment)
-            .await
+        let command = self.command(helper, environment);
+        self.sit_down(command, PATIENCE, &seat, environment).await
     }
 
     fn write_request(&self, camp: &Camp, environment: &EnvId) -> Result<()> {
@@ -116,7 +118,13 @@ impl Settings {
     }
 
     /// Starts it and waits until it sits there.
-    async fn sit_down(&self, mut command: Command, seat: &Seat, environment: &EnvId) -> Result<u32> {
+    async fn sit_down(
+        &self,
+        mut command: Command,
+        patience: Duration,
+        seat: &Seat,
+        environment: &EnvId,
+    ) -> Result<u32> {
         let said = log::open(&self.state, environment)?;
         let failed = |e| Error::new(ErrorKind::Unavailable, "the keeper could not be started").caused_by(e);
         let mut child = command
@@ -127,7 +135,7 @@ impl Settings {
             .spawn()
             .map_err(failed)?;
         let began = now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < patience {
             if let Some(pid) = seat.keeper()? {
                 return Ok(pid);
             }
@@ -138,7 +146,7 @@ impl Settings {
             tokio::time::sleep(GLANCE).await;
         }
         let _ = child.start_kill();
-        Err(self.gone(&format!("it was not there within {PATIENCE:?}"), environment))
+        Err(self.gone(&format!("it was not there within {patience:?}"), environment))
     }
 
     fn gone(&self, why: &str, environment: &EnvId) -> Error {

@@ -15,6 +15,9 @@ use crate::journal::IntentRow;
 /// How long a service may take to be started; not to become ready, which is what `ready` is for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take to begin to ask services to end.
+const BEGIN: Duration = Duration::from_secs(5);
+
 /// What the scripts have in common. `folder` says where this user's supervisors keep their files: where machines share the
 /// files of a host, each has a folder of its own instead of `/run/encamp`, and says so by `ENCAMP_RUN`. `lives` says whether
 /// the supervisor of a file lives, which names it by its number, `pid` then, and when it began: numbers pass on to others,
@@ -138,7 +141,7 @@ pub(crate) async fn end(inside: &Inside, row: &IntentRow, grace: Duration) {
         exec.user.clone_from(user);
         async move {
             let stop = CancellationToken::new();
-            match inside.run(exec, None, grace + Duration::from_secs(1), &stop).await {
+            match inside.run(exec, None, grace + BEGIN, &stop).await {
                 Ok(said) if said.exit.success() => {}
                 Ok(said) => {
                     tracing::debug!(machine = row.object, exit = %said.exit, "its services did not end in time");

@@ -39,7 +39,8 @@ pub(super) async fn run(
         }
         Err(error) => return Ran::by_provider(error),
     };
-    let cx = Cx::within(task.timeout);
+    // What begins late has no time left, and is ended as whatever takes too long.
+    let cx = Cx::within(task.timeout.max(staging.session.camp.policy.change));
     let process = match inside.provider.exec(&cx, job.exec).await {
         Ok(process) => process,
         Err(error) => return Ran::by_provider(error.at(Verb::Exec)),

@@ -23,6 +23,7 @@ use crate::session::Session;
 
 /// How often one looks for the death that killed a task, and the pause between.
 const LOOKS_BEHIND: u32 = 5;
+const LOOKS_BEHIND_MAX: u32 = 25;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the stages came to.
@@ -113,8 +114,16 @@ fn looks_behind(tasks: &[TaskReport]) -> u32 {
         Some(Exit::Signal(_) | Exit::Lost(_)) => true,
         None => false,
     };
+    // What a container takes along with it, a busy daemon tells long before it tells of the container.
+    let was_ended = |task: &TaskReport| match &task.exit {
+        Some(Exit::Code(code)) => *code == 128 + 9,
+        Some(Exit::Signal(name)) => name == "KILL",
+        Some(Exit::Lost(_)) => true,
+        None => false,
+    };
     match failed().count() {
         0 => 0,
+        _ if failed().any(was_ended) => LOOKS_BEHIND_MAX,
         _ if failed().any(was_killed) => LOOKS_BEHIND,
         _ => 1,
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a keeper may take.
-pub(crate) const WITHIN: Duration = Duration::from_secs(5);
-/// How long a child may take.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+/// How long a child, and the begin of a command, may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a child is told: the scene, and the number of seconds that a machine sleeps.
@@ -125,7 +125,7 @@ impl Bed {
     pub(crate) fn works(&self, machines: usize) {
         let seen = || self.at_work().len();
         until(
-            Duration::from_secs(2),
+            PATIENCE,
             "machines at work",
             || seen() == machines,
             || seen().to_string(),

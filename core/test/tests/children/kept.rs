@@ -60,7 +60,7 @@ fn what_is_kept_ends_with_its_lease() {
     bed.works(2);
     // Machines of this host end by themselves; a minute after that its keeper removes what they were.
     until(
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         "they end",
         || bed.at_work().is_empty(),
         String::new,

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use encamp::spec::{Environment, Machine};
+use encamp::spec::{Environment, Machine, Step};
 use encamp::{Error, ErrorKind, Events, Ready, Result, local};
 use encamp_test::Camp;
 
@@ -19,7 +19,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// A machine that says 30 lines, and then sleeps by a number that nobody else has.
 fn speaks(name: &str, nap: &str) -> Machine {
-    let command = format!("for n in $(seq 30); do echo {name} says $n; done; exec sleep 17{nap}");
+    let command = format!("for n in $(seq 30); do echo {name} says $n; done; touch said; exec sleep 17{nap}");
     Machine::new(name, "local")
         .table(&local::Table::command(command))
         .ready(Ready::log("says 30$").within(Duration::from_secs(20)))
@@ -41,6 +41,8 @@ async fn a_child_plays_its_scene(camp: &Camp) -> Result<()> {
         "never ready" => {
             let late = speaks("late", &nap)
                 .set("depends_on", vec!["db"])
+                // So short a time begins once it has said all.
+                .step(Step::run("until [ -e said ]; do sleep 0.02; done"))
                 .ready(Ready::file("/never").within(Duration::from_millis(300)));
             return camp.up(pair(&nap).machine(late)).await.map(drop);
         }
@@ -56,7 +58,7 @@ async fn a_child_plays_its_scene(camp: &Camp) -> Result<()> {
             return camp.down(&name, Events::none()).await?.must_be_clean().map(drop);
         }
         "short lease" => {
-            camp.up(pair(&nap).ttl(Duration::from_secs(3))).await?;
+            camp.up(pair(&nap).ttl(Duration::from_secs(10))).await?;
             return Ok(());
         }
         _ => {}
@@ -67,9 +69,8 @@ async fn a_child_plays_its_scene(camp: &Camp) -> Result<()> {
         "err" => return Err(Error::new(ErrorKind::Invalid, "as it should").with("about", "this")),
         "ended" => {
             let web = env.machine("web")?;
-            web.exec(["sh", "-c", "pkill -KILL -P 1 sleep || kill -KILL $(pidof sleep)"])
-                .output()
-                .await?;
+            let kill = "until pkill -KILL -P 1 sleep || kill -KILL $(pidof sleep); do sleep 0.02; done";
+            web.exec(["sh", "-c", kill]).output().await?;
             while !matches!(web.inspect().await?.phase, encamp::Phase::Exited(_)) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -85,7 +86,7 @@ async fn a_child_plays_its_scene(camp: &Camp) -> Result<()> {
     Ok(())
 }
 
-#[encamp_test::test(timeout = "3s")]
+#[encamp_test::test(timeout = "10s")]
 async fn a_child_takes_too_long(camp: &Camp) -> Result<()> {
     let (Some(scene), Some(nap)) = (variable(SCENE), variable(NAP)) else {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,6 +24,16 @@ impl Lab {
 
     /// The same with further lines of `sshd_config`, within what a line for a shell does first.
     pub(crate) fn start_with(hosts: usize, more: &str, first: &str) -> io::Result<Self> {
+        loop {
+            // A port that was free may have been taken since.
+            match Self::start_once(hosts, more, first) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn start_once(hosts: usize, more: &str, first: &str) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
@@ -79,20 +89,20 @@ impl Lab {
             .stdin(Stdio::piped())
             .spawn()?;
         let lab = Self { folder, ports, process };
-        for _ in 0..500 {
-            if lab
-                .ports
-                .iter()
-                .all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
-            {
+        let said = || fs::read_to_string(lab.at("sshd.log")).unwrap_or_default();
+        for _ in 0..3000 {
+            let said = said();
+            if said.contains("Address already in use") {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            let listens = |port: &u16| said.contains(&format!("Server listening on 127.0.0.1 port {port}."));
+            if lab.ports.iter().all(listens) {
                 return Ok(lab);
             }
             #[expect(clippy::disallowed_methods, reason = "no runtime is needed to wait for a server")]
             std::thread::sleep(Duration::from_millis(10));
         }
-        Err(io::Error::other(
-            fs::read_to_string(lab.at("sshd.log")).unwrap_or_default(),
-        ))
+        Err(io::Error::other(said()))
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {
