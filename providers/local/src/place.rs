@@ -175,7 +175,7 @@ impl Place {
 }
 
 /// How long a lock may be held by somebody who only looks.
-const LOCK_LOOKS: u32 = 200;
+const LOCK_LOOKS: u32 = 1500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Options for a file that nobody else may read.

@@ -285,7 +285,7 @@ mod tests {
             .spawn()
             .unwrap();
         let heirs = || descendants(number(&holder));
-        for _ in 0..200 {
+        for _ in 0..3000 {
             if !heirs().is_empty() {
                 break;
             }
@@ -316,7 +316,7 @@ mod tests {
             .args(["sleep", "60"])
             .spawn()
             .unwrap();
-        for _ in 0..200 {
+        for _ in 0..3000 {
             if place.is_held().unwrap() {
                 break;
             }

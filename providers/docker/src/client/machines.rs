@@ -16,7 +16,7 @@ use crate::error::{Effect, Failure, foreign, missing};
 
 /// While another call with the same name is being served, its container cannot be looked at yet.
 const RESERVED_PAUSE: Duration = Duration::from_millis(20);
-const RESERVED_LOOKS: u32 = 250;
+const RESERVED_LOOKS: u32 = 1500;
 /// While a container ends, Podman says nothing that can be used.
 const ENDING_LOOKS: u32 = 250;
 

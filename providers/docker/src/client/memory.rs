@@ -13,7 +13,7 @@ use super::Engine;
 
 /// The status of a process that SIGKILL ended.
 const KILLED: i64 = 137;
-/// How long after the end its reason may still come.
+/// How long after the end its reason is waited for.
 const LATE: Duration = Duration::from_millis(300);
 
 impl Engine {
@@ -30,9 +30,13 @@ impl Engine {
         let (Some(started), Some(finished)) = (time(&state.started_at), time(&state.finished_at)) else {
             return false;
         };
+        // It counts however late it came, by the engine's own clock.
+        let info = self.read(cx, self.docker.info()).await;
+        let now = info.ok().and_then(|info| time(&info.system_time));
+        let soonest = finished.plus(LATE);
         let options = EventsOptions {
             since: Some(seconds(started)),
-            until: Some(seconds(finished.plus(LATE))),
+            until: Some(seconds(now.map_or(soonest, |now| now.max(soonest)))),
             filters: Some(HashMap::from([
                 ("container".to_owned(), vec![id.clone()]),
                 ("event".to_owned(), vec!["oom".to_owned()]),

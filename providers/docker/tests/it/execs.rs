@@ -196,6 +196,21 @@ async fn a_signal_reaches_processes_of_other_users() {
 }
 
 #[tokio::test]
+async fn what_takes_a_while_to_die_is_not_left() {
+    let bed = Bed::new().await;
+    let target = bed.sleeper("db").await;
+    // The signal counts at the fortieth time only.
+    let line = concat!(
+        "ENCAMP_EXEC=late setsid sleep 7775 & until grep -q late /proc/$!/environ; do :; done;",
+        "tries=0; kill() { tries=$((tries + 1)); [ $tries -lt 40 ] || command kill \"$@\"; };",
+        "set -- ENCAMP_EXEC=late KILL\n",
+        include_str!("../../src/client/signals.sh"),
+        "echo $tries"
+    );
+    assert_eq!(bed.sh(&target, line).await.0, "left 0\n40\n");
+}
+
+#[tokio::test]
 async fn a_command_may_handle_a_signal() {
     let bed = Bed::new().await;
     let target = bed.sleeper("db").await;

@@ -16,8 +16,13 @@ fn now() -> Time {
 #[tokio::test]
 async fn both_streams_come_in_order_and_the_tail_alone_on_request() {
     let bed = Bed::new().await;
-    let line = "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three";
+    // What is said at once on both may come in any order.
+    let line = "mkfifo /tmp/go; echo one; read x < /tmp/go; echo two >&2; read x < /tmp/go; echo three";
     let target = bed.machine("db", json!({ "command": line })).await;
+    for said in ["one", "two"] {
+        bed.until_said(&target, said).await;
+        bed.sh(&target, "echo > /tmp/go").await;
+    }
     bed.until_exited(&target).await;
     let mut logs = Logs::new(target);
     assert_eq!(

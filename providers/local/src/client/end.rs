@@ -16,7 +16,7 @@ use crate::place::{self, Place, fresh_name, write_json};
 use crate::process::{kill_all, marked};
 
 /// How long a shim may take to end what its first process left, before it is ended too.
-const SHIM: Duration = Duration::from_secs(5);
+pub(super) const SHIM: Duration = Duration::from_secs(5);
 /// How long everything may take to be gone after it was killed.
 const GONE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
@@ -84,7 +84,7 @@ impl Host {
         take_free(place).await
     }
 
-    async fn wait_free(&self, place: &Place, within: Duration) -> Result<bool> {
+    pub(super) async fn wait_free(&self, place: &Place, within: Duration) -> Result<bool> {
         let waiting = async {
             while place.is_held().map_err(io(&place.lock()))? {
                 tokio::time::sleep(LOOK).await;

@@ -12,7 +12,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::Host;
 use super::ability::helper_missing;
+use super::end::SHIM;
 use super::host::Sandbox;
+use super::talk::Talk;
 use crate::error::{io, unknown};
 use crate::message::{Answer, Ask, Word};
 
@@ -37,7 +39,12 @@ impl Host {
         for _ in 0..TRIES {
             let sight = self.sight(sandbox)?;
             if sight.shim {
-                return Ok(());
+                if self.first_lives(sandbox)? {
+                    return Ok(());
+                }
+                // It ends just now: that may be written down already, but its shim still has the lock.
+                self.wait_free(&sandbox.place, SHIM).await?;
+                continue;
             }
             if sight.alive && sight.life.is_some() {
                 // What is left of a machine whose shim has died.
@@ -56,8 +63,7 @@ impl Host {
         let before = written(sandbox);
         for _ in 0..TRIES {
             self.hold(sandbox).await?;
-            let Ok(mut talk) = sandbox.talk(&[]) else {
-                tokio::time::sleep(BETWEEN).await;
+            let Some(mut talk) = self.reach(sandbox).await? else {
                 continue;
             };
             let asking = async {
@@ -81,13 +87,34 @@ impl Host {
                 // The answer was lost, and what it would have said is written down.
                 Ok(Ok(None) | Err(_)) if written(sandbox) != before => return Ok(()),
                 // It ends just now.
-                Ok(Ok(_)) => tokio::time::sleep(BETWEEN).await,
+                Ok(Ok(_)) => {
+                    self.wait_free(&sandbox.place, SHIM.min(cx.remaining())).await?;
+                }
                 Ok(Err(error)) => return Err(error.retry(Retry::Unknown)),
                 Err(_) => return Err(unknown("the machine did not answer in time")),
             }
         }
         let (shim_log, error) = (sandbox.place.shim_log(), unknown("the machine does not begin to run"));
         Err(with_last_line(error, &shim_log).of_machine(sandbox.name()))
+    }
+
+    /// A connection to the first process of a machine that is held; nothing where that has ended meanwhile. One that
+    /// begins just now has no socket yet.
+    async fn reach(&self, sandbox: &Sandbox) -> Result<Option<Talk>> {
+        let reaching = async {
+            while self.first_lives(sandbox)? {
+                if let Ok(talk) = sandbox.talk(&[]) {
+                    return Ok(Some(talk));
+                }
+                tokio::time::sleep(BETWEEN).await;
+            }
+            Ok(None)
+        };
+        tokio::time::timeout(SHIM, reaching).await.unwrap_or(Ok(None))
+    }
+
+    fn first_lives(&self, sandbox: &Sandbox) -> Result<bool> {
+        Ok(self.run(&sandbox.place)?.is_some_and(|run| run.first.lives()))
     }
 
     async fn raise(&self, sandbox: &Sandbox) -> Result<Raised> {

@@ -1,6 +1,6 @@
 //! Whatever a machine starts ends with it, and nothing else does: by each cage alone.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use encamp_core::{Exit, Phase};
@@ -61,7 +61,10 @@ struct Decoy(Child);
 impl Decoy {
     fn new(word: &str) -> Self {
         let script = "while :; do sleep 1; done";
-        Self(Command::new("sh").args(["-c", script, "sh", word]).spawn().unwrap())
+        let mut command = Command::new("sh");
+        // Its last sleep outlives it, and would hold the output of this test open.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.args(["-c", script, "sh", word]).spawn().unwrap())
     }
 
     fn lives(&mut self) -> bool {

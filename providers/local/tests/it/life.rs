@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::bed::{Bed, cx, fresh_word, is_root, is_there, processes_of, send, ticket, trial, until, with_word};
@@ -15,6 +15,8 @@ use crate::bed::{Bed, cx, fresh_word, is_root, is_there, processes_of, send, tic
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("life::a_machine_whose_shim_was_killed_starts_again", again),
+        trial("life::what_ends_just_now_is_waited_for", ending),
+        trial("life::what_begins_just_now_is_waited_for", beginning),
         trial("life::its_time_ends_what_was_held_and_what_runs", expiry),
         trial("life::a_shorter_time_counts_within_seconds", shortened),
         trial("life::a_time_that_is_over_changes_no_end", kept_end),
@@ -40,14 +42,58 @@ async fn again() {
     let bed = Bed::new().await;
     bed.raise("web", json!({ "command": "echo begun; while :; do sleep 1; done" }))
         .await;
-    for pid in processes_of(&bed.folder("web")) {
-        send(pid, Signal::KILL);
+    // Neither sees the other's end.
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in processes_of(&bed.folder("web")) {
+            send(pid, signal);
+        }
     }
     bed.wait_for("web", |phase| matches!(phase, Phase::Exited(Exit::Lost(_))))
         .await;
     bed.start("web").await.unwrap();
     assert_eq!(bed.phase("web").await, Phase::Running);
     assert_eq!(bed.run("web", "echo here").await.out, "here\n");
+    bed.destroy("web").await;
+}
+
+/// Its first process has ended, and its shim takes a while to follow.
+async fn ending() {
+    let bed = Bed::new().await;
+    bed.create(bed.request("web", json!({})).await).await.unwrap();
+    let end_first = async || {
+        let [shim, first] = processes_of(&bed.folder("web"));
+        send(shim, Signal::STOP);
+        send(first, Signal::KILL);
+        until("the end of the first process", || !is_there(first)).await;
+        shim
+    };
+    let go_on = async |shim| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        send(shim, Signal::CONT);
+    };
+    let shim = end_first().await;
+    let (brought, ()) = tokio::join!(bed.copy_in("web", "/srv", "file", b"x"), go_on(shim));
+    brought.unwrap();
+    let shim = end_first().await;
+    let (started, ()) = tokio::join!(bed.start("web"), go_on(shim));
+    started.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Running);
+    bed.destroy("web").await;
+}
+
+/// Its first process is there, and has no socket yet.
+async fn beginning() {
+    let bed = Bed::new().await;
+    bed.create(bed.request("web", json!({})).await).await.unwrap();
+    let [socket, hidden] = ["socket", "hidden"].map(|name| bed.folder("web").join(name));
+    std::fs::rename(&socket, &hidden).unwrap();
+    let listening = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::fs::rename(&hidden, &socket).unwrap();
+    };
+    let (started, ()) = tokio::join!(bed.start("web"), listening);
+    started.unwrap();
+    assert_eq!(bed.phase("web").await, Phase::Running);
     bed.destroy("web").await;
 }
 
@@ -65,7 +111,7 @@ async fn expiry() {
     let mut request = bed
         .request("web", json!({ "command": ["sh", "-c", "sleep 600; :", "sh", word] }))
         .await;
-    request.expires = Some(in_seconds(2));
+    request.expires = Some(in_seconds(3600));
     bed.raise_request(request).await;
     let mut held = bed.request("held", json!({})).await;
     held.expires = Some(in_seconds(2));
@@ -73,6 +119,7 @@ async fn expiry() {
     let [shim, _] = processes_of(&bed.folder("held"));
     // What starts a program looks like two for a moment.
     until("the one that runs", || with_word(&word).len() == 1).await;
+    shorten(&bed).await;
     until("the end of what runs", || with_word(&word).is_empty()).await;
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
     let why = bed.provider.inspect(&cx(), bed.target("web")).await.unwrap().why;
@@ -90,19 +137,21 @@ async fn shortened() {
     let mut request = bed.request("web", json!({})).await;
     request.expires = Some(in_seconds(3600));
     bed.raise_request(request).await;
-    let renew = Renew::new(bed.target("web"), in_seconds(1));
-    bed.provider
-        .renew(&cx(), &ticket("web", Verb::Renew), renew)
-        .await
-        .unwrap();
+    shorten(&bed).await;
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
     bed.destroy("web").await;
+}
+
+async fn shorten(bed: &Bed) {
+    let renew = Renew::new(bed.target("web"), in_seconds(1));
+    let ticket = ticket("web", Verb::Renew);
+    bed.provider.renew(&cx(), &ticket, renew).await.unwrap();
 }
 
 async fn kept_end() {
     let bed = Bed::new().await;
     let mut request = bed.request("web", json!({ "command": "exit 3" })).await;
-    request.expires = Some(in_seconds(5));
+    request.expires = Some(in_seconds(3600));
     bed.create(request).await.unwrap();
     bed.start("web").await.unwrap();
     let ended = Phase::Exited(Exit::Code(3));
@@ -111,6 +160,7 @@ async fn kept_end() {
     bed.copy_in("web", "/srv", "file", b"x").await.unwrap();
     let [shim, _] = processes_of(&bed.folder("web"));
     assert!(is_there(shim));
+    shorten(&bed).await;
     until("the end of the shim", || !is_there(shim)).await;
     assert_eq!(bed.phase("web").await, ended);
     bed.destroy("web").await;
@@ -119,9 +169,22 @@ async fn kept_end() {
 async fn unread() {
     let bed = Bed::new().await;
     let mut request = bed.request("web", json!({})).await;
-    request.expires = Some(in_seconds(4));
+    request.expires = Some(in_seconds(3600));
     bed.raise_request(request).await;
-    std::fs::remove_file(bed.folder("web").join("expires.json")).unwrap();
+    // The shim has it from a pipe, which is gone before it has read it.
+    let expires = bed.folder("web").join("expires.json");
+    let pipe = bed.root.join("pipe");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    std::fs::rename(&pipe, &expires).unwrap();
+    let mut open = None;
+    until("whoever reads it", || {
+        // Without a reader it cannot be opened so.
+        open = rustix::fs::open(&expires, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        open.is_some()
+    })
+    .await;
+    std::fs::remove_file(&expires).unwrap();
+    serde_json::to_writer(std::fs::File::from(open.unwrap()), &in_seconds(1)).unwrap();
     bed.wait_for("web", |phase| *phase == Phase::Stopped).await;
     bed.destroy("web").await;
 }
@@ -243,14 +306,24 @@ async fn crowded() {
     bed.destroy("web").await;
 }
 
+fn is_asleep(stat: &std::path::Path) -> bool {
+    std::fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") S "))
+}
+
 /// There is room for a connection and for some of a command's streams.
 async fn cut() {
     let bed = Bed::new().await;
     bed.raise("web", json!({})).await;
     assert_eq!(bed.run("web", "echo here").await.out, "here\n");
     let [_, first] = processes_of(&bed.folder("web"));
-    // What it had open for that is closed soon.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // What it had open for that is closed once its three threads alone are left, and rest.
+    let rests = |task: std::fs::DirEntry| is_asleep(&task.path().join("stat"));
+    until("its rest", || {
+        let tasks = std::fs::read_dir(format!("/proc/{first}/task")).unwrap();
+        let tasks: Vec<_> = tasks.flatten().collect();
+        tasks.len() == 3 && tasks.into_iter().all(rests)
+    })
+    .await;
     // The number for the connection that it waits for is taken already.
     let open = |number: &u64| std::fs::exists(format!("/proc/{first}/fd/{number}")).unwrap();
     let third_free = (0..).filter(|number| !open(number)).nth(2).unwrap();
