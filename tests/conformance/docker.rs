@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use encamp_core::{Ambient, Cx, Error, ErrorKind, InstanceName, Kind, Provider, Result, Value};
@@ -50,7 +49,7 @@ impl Factory for Docker {
     }
 
     async fn connect(&self) -> Result<Arc<dyn Provider>> {
-        let cx = Cx::within(Duration::from_secs(10));
+        let cx = Cx::within(self.bounds().running);
         let name = InstanceName::new("docker")
             .map_err(|error| Error::new(ErrorKind::Internal, "the instance has no name").caused_by(error))?;
         let connected = self

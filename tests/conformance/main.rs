@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use encamp_testkit::{Factory, suite};
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     #[cfg(all(feature = "local", target_os = "linux"))]
@@ -40,7 +40,15 @@ fn main() -> ExitCode {
     if let Some(promise) = arguments.filter.as_deref().filter(|_| arguments.exact) {
         factories.retain(|factory| promise.split("::").next() == Some(factory.name()));
     }
-    let trials = factories.iter().flat_map(suite).collect();
+    let mut trials: Vec<Trial> = factories.iter().flat_map(suite).collect();
+    // It was listed, and a provider that cannot be connected now has none: nothing to run would be taken for well done.
+    if let Some(promise) = arguments.filter.as_deref().filter(|_| arguments.exact)
+        && trials.iter().all(|trial| trial.name() != promise)
+    {
+        let kept = promise.split("::").next().unwrap_or_default();
+        let why = format!("there is no such promise now: `{kept}::connects` says why");
+        trials.push(Trial::test(promise, move || Err(why.into())));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

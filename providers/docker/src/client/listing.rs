@@ -67,7 +67,8 @@ impl Engine {
             filters: Some(filter.clone()),
             ..ListContainersOptions::default()
         };
-        let listed = self.read(cx, self.docker.list_containers(Some(options))).await;
+        let ask = || self.docker.list_containers(Some(options.clone()));
+        let listed = self.read_settled(cx, ask).await;
         let listed = listed.map_err(|failure| self.listing_failed(failure))?;
         Ok(listed.into_iter().map(|one| found_machine(&self.site, one)).collect())
     }
@@ -76,7 +77,8 @@ impl Engine {
         let options = ListNetworksOptions {
             filters: Some(filter.clone()),
         };
-        let listed = self.read(cx, self.docker.list_networks(Some(options))).await;
+        let ask = || self.docker.list_networks(Some(options.clone()));
+        let listed = self.read_settled(cx, ask).await;
         let listed = listed.map_err(|failure| self.listing_failed(failure))?;
         Ok(listed.into_iter().map(|one| found_network(&self.site, one)).collect())
     }

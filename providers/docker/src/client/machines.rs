@@ -11,14 +11,13 @@ use encamp_core::{
 };
 
 use super::Engine;
+use super::podman::still_ends;
 use crate::convert::{OUT_OF_MEMORY, REQUEST_LABEL, grace_of, identity_of, observed, phase_of, request_hash};
 use crate::error::{Effect, Failure, foreign, missing};
 
 /// While another call with the same name is being served, its container cannot be looked at yet.
 const RESERVED_PAUSE: Duration = Duration::from_millis(20);
 const RESERVED_LOOKS: u32 = 1500;
-/// While a container ends, Podman says nothing that can be used.
-const ENDING_LOOKS: u32 = 250;
 
 impl Engine {
     /// Sends one request under a key; what stands there already is adopted where it is the same request.
@@ -192,6 +191,7 @@ impl Engine {
             Err(failure) if failure.status() == Some(409) && failure.text().contains("already in progress") => {
                 Ok(Removal::Pending)
             }
+            Err(failure) if self.learnt.podman && still_ends(&failure) => Ok(Removal::Pending),
             Err(failure) => Err(self.failed(failure, Effect::Change)),
         }
     }
@@ -247,23 +247,20 @@ impl Engine {
     }
 
     async fn look(&self, cx: &Cx, name: &str) -> Result<Option<ContainerInspectResponse>> {
-        for _ in 0..ENDING_LOOKS {
-            let options = None::<bollard::query_parameters::InspectContainerOptions>;
-            match self.read(cx, self.docker.inspect_container(name, options)).await {
-                Ok(container) => return Ok(Some(container)),
-                Err(failure) if failure.status() == Some(404) => return Ok(None),
-                // Podman has a state of its own between the end of a container and its exit status.
-                Err(failure) if self.learnt.podman && failure.is_not_understood() => {
-                    tokio::time::sleep(RESERVED_PAUSE).await;
-                }
-                Err(failure) => return Err(self.failed(failure, Effect::Read)),
+        let options = None::<bollard::query_parameters::InspectContainerOptions>;
+        let ask = || self.docker.inspect_container(name, options.clone());
+        match self.read_settled(cx, ask).await {
+            Ok(container) => Ok(Some(container)),
+            Err(failure) if failure.status() == Some(404) => Ok(None),
+            Err(failure) if failure.is_not_understood() => {
+                let error = Error::new(
+                    ErrorKind::Unavailable,
+                    "the machine has ended, and its end is not written down yet",
+                );
+                Err(error.retry(Retry::Safe).with("name", name))
             }
+            Err(failure) => Err(self.failed(failure, Effect::Read)),
         }
-        let error = Error::new(
-            ErrorKind::Unavailable,
-            "the machine has ended, and its end is not written down yet",
-        );
-        Err(error.retry(Retry::Safe).with("name", name))
     }
 }
 

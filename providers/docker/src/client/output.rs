@@ -70,6 +70,8 @@ impl Attendant {
             let ended = self.told.borrow().is_some();
             let silence = if ended { DRAIN } else { look_after };
             tokio::select! {
+                // What is there comes before the time in which nothing came.
+                biased;
                 next = output.next() => match next {
                     Some(Ok(LogOutput::StdErr { message })) => {
                         let first = !std::mem::replace(&mut begun, true);

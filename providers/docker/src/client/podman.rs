@@ -4,15 +4,53 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::SystemVersion;
+use encamp_core::Cx;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use super::Engine;
+use crate::error::Failure;
+
 /// How long it may take to say what it is; it is asked once.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest answer that is read.
 const MOST: u64 = 1 << 20;
+
+/// While a container ends or goes, it has no answer that can be used.
+const PAUSE: Duration = Duration::from_millis(20);
+const TRIES: u32 = 1500;
+
+impl Engine {
+    /// A read that is asked again where Podman cannot answer it just now.
+    pub(super) async fn read_settled<T, Asked>(&self, cx: &Cx, ask: impl Fn() -> Asked + Send) -> Result<T, Failure>
+    where
+        Asked: Future<Output = Result<T, bollard::errors::Error>> + Send,
+    {
+        for _ in 1..TRIES {
+            match self.read(cx, ask()).await {
+                Err(failure) if self.learnt.podman && is_unsettled(&failure) => tokio::time::sleep(PAUSE).await,
+                answer => return answer,
+            }
+        }
+        self.read(cx, ask()).await
+    }
+}
+
+/// Between the end of a container and its status it has a state of its own, and it looks at all containers for a list of
+/// networks. Of one that ends or goes meanwhile it fails to read the control group (before 4.4) or the name (before 4.5).
+fn is_unsettled(failure: &Failure) -> bool {
+    let text = failure.text();
+    let passes = || text.contains("/cgroup: no such process") || text.contains("no such container");
+    failure.is_not_understood() || failure.status() == Some(500) && passes()
+}
+
+/// Whether it has been told to end a container and gives up waiting for that: it ends nevertheless.
+pub(super) fn still_ends(failure: &Failure) -> bool {
+    let text = failure.text();
+    text.contains("did not die within timeout") || text.contains("timed out waiting for file")
+}
 
 /// Whether it is Podman that answers.
 pub(super) fn is_podman(version: &SystemVersion) -> bool {
@@ -45,4 +83,27 @@ async fn get(socket: &str, path: &str) -> std::io::Result<Value> {
     let answer = String::from_utf8_lossy(&answer);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     serde_json::from_str(body).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::errors::Error;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_is_asked_again_and_what_is_gone_is_gone() {
+        let answered = |status_code, message: &str| {
+            let message = message.to_owned();
+            is_unsettled(&Failure::Native(Error::DockerResponseServerError {
+                status_code,
+                message,
+            }))
+        };
+        for passes in ["open /proc/7/cgroup: no such process", "a1: no such container"] {
+            assert!(answered(500, passes), "{passes}");
+            assert!(!answered(404, passes), "{passes}");
+        }
+        assert!(!answered(500, "no space left on device"));
+    }
 }

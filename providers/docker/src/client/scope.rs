@@ -52,7 +52,8 @@ impl Engine {
         let options = ListNetworksOptions {
             filters: Some(HashMap::from([("name".to_owned(), vec![key.to_owned()])])),
         };
-        let listed = self.read(cx, self.docker.list_networks(Some(options))).await;
+        let ask = || self.docker.list_networks(Some(options.clone()));
+        let listed = self.read_settled(cx, ask).await;
         let mut listed = listed.map_err(|failure| self.failed(failure, Effect::Read))?;
         listed.sort_by(|one, other| (&one.created, &one.id).cmp(&(&other.created, &other.id)));
         // The filter matches parts of names.
@@ -127,7 +128,8 @@ impl Engine {
     /// Machines are gone by now; whatever is still attached is a stranger and would keep the network alive.
     async fn close_network(&self, cx: &Cx, id: &str) -> Result<Removal> {
         let options = None::<InspectNetworkOptions>;
-        let network = match self.read(cx, self.docker.inspect_network(id, options)).await {
+        let ask = || self.docker.inspect_network(id, options.clone());
+        let network = match self.read_settled(cx, ask).await {
             Ok(network) => network,
             Err(failure) if failure.status() == Some(404) => return Ok(Removal::Gone),
             Err(failure) => return Err(self.failed(failure, Effect::Read)),

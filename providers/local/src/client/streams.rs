@@ -120,6 +120,8 @@ async fn hand_on(mut from: BoxRead, to: DuplexStream, mut exit: watch::Receiver<
     loop {
         let over = exit.borrow().is_some();
         let read = tokio::select! {
+            // What is there comes before the time in which nothing came.
+            biased;
             read = from.read(&mut buffer) => read,
             changed = exit.changed(), if !over => {
                 // Whoever told it is gone: nothing more is known, and nothing more comes.
