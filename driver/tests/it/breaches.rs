@@ -26,7 +26,7 @@ const COMPLETE: &str = "    echo '{\"complete\":true}' ;;";
 const WAIT: &str = "while [ ! -e \"$at/pid\" ]; do sleep 0.01; done ;;";
 const ONCE: &str = "echo $$ $(cut -d\" \" -f22 /proc/$$/stat) >\"$1/$$\"; ln \"$1/$$\" \"$1/pid\" 2>&- || exit";
 
-const BREACHES: [Breach; 20] = [
+const BREACHES: [Breach; 19] = [
     breach(
         "a create that ignores its key",
         &[("create)", "create) at=$at-$$")],
@@ -64,18 +64,6 @@ const BREACHES: [Breach; 20] = [
         "a list that does not say that it is complete",
         &[(COMPLETE, "    :;;")],
         "listing::an_empty_environment_is_listed_completely",
-    ),
-    breach(
-        "a list that fails silently",
-        &[
-            ("root=${TMPDIR:-/tmp}/encamp-lab-$(id -u)", "root=$TMPDIR/yards"),
-            (
-                "mkdir -pm 700 \"$root\" && [",
-                "[ -d \"$root\" ] || mkdir -m 700 \"$root\"; [",
-            ),
-            (PREFIXED, "for at in $(ls -d \"$root/$ENCAMP_PREFIX\"*); do"),
-        ],
-        "listing::what_cannot_be_asked_is_not_listed_as_empty",
     ),
     breach(
         "a list to which everything runs",
@@ -137,10 +125,28 @@ const BREACHES: [Breach; 20] = [
     ),
     breach(
         "logs that are not followed",
-        &[("if [ -z \"${ENCAMP_FOLLOW:-}\" ]", "if :")],
+        // More than one line is there by then.
+        &[(
+            "if [ -z \"${ENCAMP_FOLLOW:-}\" ]",
+            "[ -z \"${ENCAMP_FOLLOW:-}\" ] || sleep 0.6; if :",
+        )],
         "logs::logs_are_followed",
     ),
 ];
+
+/// To say that it cannot is no breach of this one, nor is what takes too long: so it has its time.
+const SILENT: [Breach; 1] = [breach(
+    "a list that fails silently",
+    &[
+        ("root=${TMPDIR:-/tmp}/encamp-lab-$(id -u)", "root=$TMPDIR/yards"),
+        (
+            "mkdir -pm 700 \"$root\" && [",
+            "[ -d \"$root\" ] || mkdir -m 700 \"$root\"; [",
+        ),
+        (PREFIXED, "for at in $(ls -d \"$root/$ENCAMP_PREFIX\"*); do"),
+    ],
+    "listing::what_cannot_be_asked_is_not_listed_as_empty",
+)];
 
 /// What goes well as long as nothing is killed.
 const KILLED: [Breach; 7] = [
@@ -193,10 +199,11 @@ const KILLED: [Breach; 7] = [
         "killed::a_killed_create_makes_one_machine",
     ),
     breach(
+        // The first one takes long, as one may on a busy host.
         "a lock that stays where its holder was killed",
         &[(
             "create)",
-            "create) mkdir \"$root/lock\" || refuse unavailable busy; sleep 0.1; trap 'rmdir \"$root/lock\"' EXIT",
+            "create) case $ENCAMP_KEY in *-rehearsal-*) sleep 3;; esac; mkdir \"$root/lock\" || refuse unavailable busy; sleep 0.1; trap 'rmdir \"$root/lock\"' EXIT",
         )],
         "killed::a_killed_create_makes_one_machine",
     ),
@@ -262,6 +269,7 @@ fn each(breaches: &[Breach], options: &[&str]) {
 #[test]
 fn every_breach_of_a_script_is_found() {
     each(&BREACHES, &["--within", "3s"]);
+    each(&SILENT, &["--within", "30s"]);
 }
 
 #[test]

@@ -59,21 +59,24 @@ impl Lab {
         self.bed.path().join(format!("encamp-lab-{user}"))
     }
 
-    /// The folders of machines; and the processes that they were told to run, by a number that nobody else has.
+    /// The folders of machines, once no process is left beside theirs of those that they were told to run, which have a
+    /// number that nobody else has: what was killed ends a moment later.
     pub(crate) fn machines(&self) -> usize {
         let folders = || std::fs::read_dir(self.root()).map_or(0, Iterator::count);
-        let before = folders();
-        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let at_work = all
-            .filter(|entry| {
-                std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == self.sleeps().as_bytes())
-            })
-            .count();
-        // One may have been made in between.
-        let folders = folders();
-        let most = before.max(folders);
-        assert!(at_work <= most, "{at_work} processes of {most} machines");
-        folders
+        let last = std::cell::Cell::new(0);
+        self.bed.until("the end of processes without a machine", || {
+            let before = folders();
+            let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            let at_work = all
+                .filter(|entry| {
+                    std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == self.sleeps().as_bytes())
+                })
+                .count();
+            // One may have been made in between.
+            last.set(folders());
+            at_work <= before.max(last.get())
+        });
+        last.get()
     }
 
     /// Ends what a provider that is broken has left: all that was started with this bed among its variables.

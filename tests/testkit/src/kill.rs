@@ -3,6 +3,8 @@
 use std::fmt;
 use std::fs;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -28,12 +30,50 @@ pub(crate) enum Whom {
 }
 
 /// When and how a call is killed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Kill {
     verb: Verb,
     whom: Whom,
-    after: Duration,
-    took: Duration,
+    /// The moment, as a part of the time that the call takes.
+    part: f64,
+    took: Arc<Took>,
+}
+
+/// The time that a call takes, in microseconds: that of the shortest one so far, since others may have had to wait for
+/// this host.
+#[derive(Debug)]
+struct Took(AtomicU64);
+
+impl Took {
+    fn new(took: Duration) -> Self {
+        Self(AtomicU64::new(Self::counted(took)))
+    }
+
+    fn counted(took: Duration) -> u64 {
+        u64::try_from(took.max(SHORTEST).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn no_more_than(&self, took: Duration) {
+        self.0.fetch_min(Self::counted(took), Ordering::Relaxed);
+    }
+}
+
+impl Kill {
+    fn after(&self) -> Duration {
+        self.took.get().mul_f64(self.part)
+    }
+
+    /// For the same call again, which may find everything done: it tells nothing of the time that the others take.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            took: Arc::new(Took::new(self.took.get())),
+            ..*self
+        }
+    }
 }
 
 impl fmt::Display for Kill {
@@ -42,13 +82,12 @@ impl fmt::Display for Kill {
             Whom::Caller => "its caller",
             Whom::Command => "its command",
         };
-        let Self { verb, after, took, .. } = self;
         write!(
             f,
             "{whom} was killed {} ms after the begin of `{}`, which takes {} ms",
-            after.as_millis(),
-            verb.as_str(),
-            took.as_millis()
+            self.after().as_millis(),
+            self.verb.as_str(),
+            self.took.get().as_millis()
         )
     }
 }
@@ -76,18 +115,16 @@ impl Bed {
                 ));
             }
         }
-        let took = bound.saturating_sub(cx.remaining()).max(SHORTEST);
+        let took = Arc::new(Took::new(bound.saturating_sub(cx.remaining())));
         let commands = self.factory.has_commands().then_some(Whom::Command);
         let mut kills = Vec::new();
         for part in 0..count {
             for whom in [Whom::Caller].into_iter().chain(commands) {
-                let after = took.mul_f64((f64::from(part) + chance()?) / f64::from(count));
-                let verb = call.verb();
                 kills.push(Kill {
-                    verb,
+                    verb: call.verb(),
                     whom,
-                    after,
-                    took,
+                    part: (f64::from(part) + chance()?) / f64::from(count),
+                    took: Arc::clone(&took),
                 });
             }
         }
@@ -98,9 +135,17 @@ impl Bed {
     pub(crate) async fn kill(&self, call: &Call, kill: &Kill) -> Outcome<Option<Answer>> {
         let mut calling = self.begin(call).await?;
         let cx = self.cx();
+        let bound = cx.remaining();
         tokio::select! {
-            answer = calling.answer(&cx) => return answer,
-            () = tokio::time::sleep(kill.after) => {}
+            answer = calling.answer(&cx) => {
+                let answer = answer?;
+                // What was refused may have ended before its work.
+                if matches!(answer, Some(Answer::Done | Answer::Listed(_))) {
+                    kill.took.no_more_than(bound.saturating_sub(cx.remaining()));
+                }
+                return Ok(answer);
+            }
+            () = tokio::time::sleep(kill.after()) => {}
         }
         let commands = match kill.whom {
             Whom::Caller => Vec::new(),

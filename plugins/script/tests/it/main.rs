@@ -99,6 +99,13 @@ impl Bed {
         soon(name, || !self.read(name).is_empty() && !self.lives(name)).await;
     }
 
+    /// Ends what a command has left.
+    fn kill(&self, name: &str) {
+        let number = self.read(name).trim().parse().ok();
+        let number = number.and_then(rustix::process::Pid::from_raw).expect("a number");
+        rustix::process::kill_process(number, rustix::process::Signal::KILL).expect("it lives");
+    }
+
     fn target(&self) -> Target {
         let labels = Labels::from([("encamp.controller".to_owned(), "abcdef".to_owned())]);
         let stamp = Stamp::new(Key::new("ec-abcdef-0123456789-web-g1-x"), Token::new("t"), labels);
@@ -145,7 +152,7 @@ async fn connected(folder: &Path, manifest: &Path) -> Arc<dyn Provider> {
 }
 
 async fn soon(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..250 {
+    for _ in 0..1500 {
         if holds() {
             return;
         }
@@ -155,7 +162,20 @@ async fn soon(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn cx() -> Cx {
-    Cx::within(Duration::from_secs(10))
+    Cx::within(Duration::from_secs(30))
+}
+
+/// What is answered while the clock stands: what a command does counts then, and not how soon it does it.
+async fn unhurried<T>(answer: impl Future<Output = T>) -> T {
+    let (over, going) = std::sync::mpsc::channel::<()>();
+    tokio::time::pause();
+    // Where there is nothing to do a clock that stands goes on by itself, unless something blocks.
+    let standing = tokio::task::spawn_blocking(move || going.recv_timeout(Duration::from_secs(30)));
+    let answer = answer.await;
+    tokio::time::resume();
+    drop(over);
+    let _ = standing.await;
+    answer
 }
 
 #[tokio::test]
@@ -243,8 +263,23 @@ async fn what_takes_too_long_is_killed_with_all_that_it_started() {
     let bed = Bed::new("destroy) sleep 1799 & echo $! >child; sleep 1799;;").await;
     let error = bed.destroy(&Cx::within(Duration::from_millis(500))).await.unwrap_err();
     assert_eq!(error.retryable(), Retry::Unknown, "{error:?}");
+    // It may not have come to it.
+    soon("the end", || !bed.lives("child")).await;
+    // So does what is cancelled, which begins for certain.
+    let cancelled = cx();
+    let bed = Bed::new("destroy) sleep 1799 & echo $! >child; sleep 1799;;").await;
+    let cancel = async {
+        bed.begins("child").await;
+        cancelled.cancel();
+    };
+    let (ended, ()) = tokio::join!(bed.destroy(&cancelled), cancel);
+    let error = ended.unwrap_err();
+    assert_eq!(error.retryable(), Retry::Unknown, "{error:?}");
     bed.ends("child").await;
 }
+
+/// The line of a script that waits until its last command has left the group, with which it would be ended.
+const APART: &str = "until [ \"$(cut -d' ' -f6 /proc/$!/stat)\" = $! ]; do sleep 0.02; done";
 
 #[tokio::test]
 async fn what_a_command_leaves_behind_does_not_hold_its_call() {
@@ -252,10 +287,11 @@ async fn what_a_command_leaves_behind_does_not_hold_its_call() {
     assert_eq!(bed.destroy(&cx()).await.unwrap(), Removal::Pending);
     bed.ends("child").await;
     // What is to stay, and has not closed its streams.
-    let bed = Bed::new("destroy) setsid sleep 5 & echo $! >child; sleep 0.3; echo '{\"pending\":true}';;").await;
-    let within = tokio::time::timeout(Duration::from_secs(4), bed.destroy(&cx())).await;
-    assert_eq!(within.expect("it is held").unwrap(), Removal::Pending);
+    let arms = format!("destroy) setsid sleep 1799 & echo $! >child; {APART}; echo '{{\"pending\":true}}';;");
+    let bed = Bed::new(&arms).await;
+    assert_eq!(bed.destroy(&cx()).await.unwrap(), Removal::Pending);
     assert!(bed.lives("child"));
+    bed.kill("child");
 }
 
 #[tokio::test]
@@ -289,12 +325,31 @@ async fn a_call_that_is_dropped_ends_what_it_started() {
 async fn a_stream_is_not_taken_for_ever() {
     let bed = Bed::new("copy_in) echo $$ >child; cat >got; exec sleep 1799;;").await;
     let stream = || Box::pin(std::io::Cursor::new(b"some".to_vec()));
-    let copy = || CopyIn::new(bed.target(), "/there");
     let short = Cx::within(Duration::from_millis(500));
-    let error = tokio::time::timeout(Duration::from_secs(5), bed.provider.copy_in(&short, copy(), stream())).await;
+    let error = tokio::time::timeout(
+        Duration::from_secs(15),
+        bed.provider
+            .copy_in(&short, CopyIn::new(bed.target(), "/there"), stream()),
+    )
+    .await;
     let error = error.expect("it has no deadline").unwrap_err();
     assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
-    assert_eq!(bed.read("got"), "some");
+    // It may not have come to it.
+    soon("the end", || !bed.lives("child")).await;
+    // The same where it has taken all of it.
+    let bed = Bed::new("copy_in) echo $$ >child; cat >got; exec sleep 1799;;").await;
+    let cancelled = cx();
+    let cancel = async {
+        soon("the stream", || bed.read("got") == "some").await;
+        cancelled.cancel();
+    };
+    let (taken, ()) = tokio::join!(
+        bed.provider
+            .copy_in(&cancelled, CopyIn::new(bed.target(), "/there"), stream()),
+        cancel
+    );
+    let error = taken.unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
     bed.ends("child").await;
 }
 
@@ -323,7 +378,9 @@ async fn how_a_stream_ends_is_not_lost() {
             .await
             .err(),
         bed.provider.logs(&cx(), Logs::new(bed.target())).await.err(),
-        bed.provider.dial(&cx(), Dial::new(bed.target(), 80)).await.err(),
+        unhurried(bed.provider.dial(&cx(), Dial::new(bed.target(), 80)))
+            .await
+            .err(),
     ];
     for error in errors {
         let error = error.expect("it has failed");
@@ -347,7 +404,7 @@ async fn how_a_stream_ends_is_not_lost() {
         .copy_out(&cx(), CopyOut::new(bed.target(), "/a"))
         .await
         .unwrap();
-    let (mut read, limit) = (Vec::new(), Duration::from_secs(5));
+    let (mut read, limit) = (Vec::new(), Duration::from_secs(30));
     let whole = tokio::time::timeout(limit, stream.read_to_end(&mut read)).await;
     whole.expect("it is held").unwrap();
     assert_eq!(read, b"whole\n");
@@ -365,7 +422,9 @@ async fn a_connection_that_stands_is_one() {
     assert_eq!(read, "there and back");
     // Nor has what ends at once without a word anybody on its other side.
     let bed = Bed::new("dial) exit 0;;").await;
-    let error = bed.provider.dial(&cx(), Dial::new(bed.target(), 80)).await.err();
+    let error = unhurried(bed.provider.dial(&cx(), Dial::new(bed.target(), 80)))
+        .await
+        .err();
     assert_eq!(error.unwrap().kind(), ErrorKind::Unavailable);
 }
 
@@ -375,7 +434,7 @@ async fn a_log_without_a_word_can_be_followed() {
     let bed = Bed::with(follow, "logs) echo $$ >child; exec sleep 1799;;").await;
     let mut logs = Logs::new(bed.target());
     logs.follow = true;
-    let followed = tokio::time::timeout(Duration::from_secs(5), bed.provider.logs(&cx(), logs)).await;
+    let followed = tokio::time::timeout(Duration::from_secs(15), bed.provider.logs(&cx(), logs)).await;
     let stream = followed.expect("it is held").unwrap();
     bed.begins("child").await;
     drop(stream);
@@ -427,8 +486,9 @@ async fn the_command_of_a_process_that_was_killed_has_its_turn() {
         let ended = bed.destroy(&cx()).await;
         panic!("it is not killed: {ended:?}");
     }
-    let bed =
-        Bed::new("destroy) cat >request; echo $$ >child; echo began >>seen; sleep 1.5; echo ended >>seen;;").await;
+    let arms = "destroy) cat >request; echo $$ >child; echo began >>seen
+        until [ -e go ]; do sleep 0.05; done; echo ended >>seen;;";
+    let bed = Bed::new(arms).await;
     let name = "the_command_of_a_process_that_was_killed_has_its_turn";
     let mut other = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name])
@@ -445,15 +505,22 @@ async fn the_command_of_a_process_that_was_killed_has_its_turn() {
     assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
     assert!(error.message().contains("still at work"), "{error:?}");
     assert_eq!(bed.read("seen"), "began\n");
-    assert_eq!(bed.destroy(&cx()).await.unwrap(), Removal::Gone);
+    let long = cx();
+    let going = async {
+        // Time for whoever would not wait.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fs::write(bed.path("go"), "").unwrap();
+    };
+    let (destroyed, ()) = tokio::join!(bed.destroy(&long), going);
+    assert_eq!(destroyed.unwrap(), Removal::Gone);
     assert_eq!(bed.read("seen"), "began\nended\nbegan\nended\n");
     assert!(bed.turns().is_empty(), "{:?}", bed.turns());
 }
 
 #[tokio::test]
 async fn turns_are_private_and_go_with_the_machine() {
-    let arms = "create) setsid sleep 5 <&0 >/dev/null 2>&1 & echo $! >child; sleep 0.3;;\ndestroy) :;;";
-    let bed = Bed::new(arms).await;
+    let arms = format!("create) setsid sleep 1799 <&0 >/dev/null 2>&1 & echo $! >child; {APART};;\ndestroy) :;;");
+    let bed = Bed::new(&arms).await;
     bed.create(&cx()).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let turns = bed.turns();
@@ -463,6 +530,7 @@ async fn turns_are_private_and_go_with_the_machine() {
     assert!(bed.lives("child"));
     assert_eq!(bed.destroy(&cx()).await.unwrap(), Removal::Gone);
     assert!(bed.lives("child") && bed.turns().is_empty());
+    bed.kill("child");
     // Somebody else's folder is not used.
     let folder = turns[0].parent().unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();

@@ -57,7 +57,7 @@ impl Containers {
     /// Waits until so many are there.
     #[track_caller]
     fn until_at_work(&self, count: usize) {
-        for _ in 0..100 {
+        for _ in 0..600 {
             if self.at_work() == count {
                 return;
             }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use encamp_core::{ErrorKind, Exit, Phase};
+use encamp_core::{ErrorKind, Exit, Phase, Renew, Ticket, Verb};
 
-use crate::bed::{Bed, cx, finished, lives, stamp, target, text, until};
+use crate::bed::{Bed, cx, finished, lives, now, stamp, target, text, until};
 
 const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_was_paused_is_refused_by_the_host() {
     let first = Bed::new(1).await;
-    let old = first.request("old", 0, Duration::ZERO);
+    let old = first.request("old", 0, LONG);
     first.create(&old).await.unwrap();
     let paused = target(&old);
     let left = first.host(0).join("left");
@@ -22,8 +22,11 @@ async fn a_holder_that_was_paused_is_refused_by_the_host() {
         .run(&paused, &format!("setsid sleep {nap} >/dev/null 2>&1 &"))
         .await
         .unwrap();
-    until(Duration::from_secs(5), "it sleeps", || lives(&nap)).await;
+    until(Duration::from_secs(15), "it sleeps", || lives(&nap)).await;
     // Its lease is over, and another takes the host.
+    let renew = Renew::new(paused.clone(), now());
+    let ticket = Ticket::of_committed_intent(old.stamp.key.clone(), Verb::Renew, 1);
+    first.provider.renew(&cx(), &ticket, renew).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let second = first.again().await;
     let new = second.request("new", 0, LONG);
@@ -111,7 +114,7 @@ async fn without_control_groups_processes_are_known_by_their_variable() {
     let line = format!("[ -z \"$(grep cgroup2 /proc/mounts)\" ] || exit 9; setsid sleep {nap} >/dev/null 2>&1 &");
     let (exit, _) = bed.run(&target(&request), &line).await.unwrap();
     assert_eq!(exit, Exit::Code(0));
-    until(Duration::from_secs(5), "it sleeps", || lives(&nap)).await;
+    until(Duration::from_secs(15), "it sleeps", || lives(&nap)).await;
     bed.destroy(&target(&request)).await.unwrap();
     assert!(!lives(&nap));
 }
@@ -131,7 +134,7 @@ async fn groups_below_its_own_go_with_a_claim() {
     );
     let (exit, _) = bed.run(&machine, &line).await.unwrap();
     assert_eq!(exit, Exit::Code(0));
-    until(Duration::from_secs(5), "it sleeps", || lives(&nap)).await;
+    until(Duration::from_secs(15), "it sleeps", || lives(&nap)).await;
     let (_, own) = bed
         .run(&machine, "grep ^0:: /proc/self/cgroup | cut -d: -f3")
         .await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use encamp_core::{ErrorKind, Reserve, Resolve, Site};
+use encamp_core::{Cx, ErrorKind, Reserve, Resolve, Site};
 use serde_json::json;
 
 use crate::bed::{Bed, ENVIRONMENT, cx, target};
@@ -77,11 +77,17 @@ async fn a_kept_place_is_used_up_by_its_machine_and_ends_by_itself() {
         .await
         .unwrap();
     bed.destroy(&target(&request)).await.unwrap();
-    let short = Duration::from_secs(2);
-    bed.provider.reserve(&cx(), reserve(&bed, OTHER, short)).await.unwrap();
+    bed.provider.reserve(&cx(), reserve(&bed, OTHER, LONG)).await.unwrap();
     let again = bed.request("n", 0, LONG);
     bed.create(&again).await.unwrap_err();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    bed.create(&again).await.unwrap();
+    // A shorter one takes its place, and ends by itself.
+    let short = Duration::from_secs(1);
+    bed.provider.reserve(&cx(), reserve(&bed, OTHER, short)).await.unwrap();
+    let deadline = Cx::within(LONG / 2);
+    while let Err(error) = bed.create(&again).await {
+        assert_eq!(error.kind(), ErrorKind::Capacity, "{error:?}");
+        assert!(!deadline.remaining().is_zero(), "it is kept still: {error:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     bed.destroy(&target(&again)).await.unwrap();
 }

@@ -121,7 +121,7 @@ async fn two_commands_run_at_once(bed: &Bed) -> Outcome {
     let (one, other) = (format!("{folder}/one"), format!("{folder}/other"));
     // Each waits for the other: one after the other they would not end.
     let wait = |mine: &str, theirs: &str| {
-        let tries = "test -e THEIRS || sleep 0.2; ".repeat(50).replace("THEIRS", theirs);
+        let tries = "test -e THEIRS || sleep 0.2; ".repeat(100).replace("THEIRS", theirs);
         format!("mkdir -p {folder}; echo > {mine}; {tries} test -e {theirs}")
     };
     let (first, second) = (wait(&one, &other), wait(&other, &one));

@@ -70,7 +70,7 @@ async fn a_killed_create_makes_one_machine(bed: &Bed) -> Outcome {
             bed.kill(&call, kill).await?;
             // Whoever mends it may be killed as well.
             if index % 3 == 2 {
-                bed.kill(&call, kill).await?;
+                bed.kill(&call, &kill.again()).await?;
             }
             let target = settled(bed, &request).await?;
             is_whole(bed, &target).await?;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use encamp_core::{Capabilities, Class, ErrorKind, Exit, Image, Logs, Phase, Renew, Resolve, SelfExpiry, Target, Verb};
+use encamp_core::{
+    Capabilities, Class, ErrorKind, Exit, Image, Logs, Phase, Renew, Resolve, SelfExpiry, Target, Time, Verb,
+};
 
 use super::logs::{at_least, read};
 use super::{exec, labels, stops};
@@ -197,14 +199,41 @@ const LIFE: Duration = Duration::from_secs(4);
 /// usual, and until it looks again.
 const GRACE: Duration = Duration::from_secs(75);
 
-async fn mortal(bed: &Bed) -> Outcome<Target> {
-    let mut request = bed.request("web", bed.factory.plain()).await?;
-    request.expires = Some(bed.factory.now().plus(LIFE));
-    bed.raise_request(&bed.stamps.freeze(request)).await
+/// A machine that lives so long, and is renewed to a later time while it does, where there is one. On a busy host that may
+/// come too late, which tells nothing: then another one lives longer.
+async fn mortal(bed: &Bed, later: Option<Time>) -> Outcome<(Target, Duration)> {
+    let mut life = LIFE;
+    loop {
+        let mut request = bed
+            .request(&format!("web-{}", life.as_secs()), bed.factory.plain())
+            .await?;
+        let expires = bed.factory.now().plus(life);
+        request.expires = Some(expires);
+        let request = bed.stamps.freeze(request);
+        let raising = async {
+            let target = bed.raise_request(&request).await?;
+            if let Some(later) = later {
+                renew(bed, &target, later).await?;
+            }
+            Ok(target)
+        };
+        let raised: Outcome<_> = raising.await;
+        if bed.factory.now() < expires || life > LIFE {
+            return Ok((raised?, life));
+        }
+        bed.dispose(&Target::new(request.stamp, request.site, None)).await?;
+        life *= 4;
+    }
+}
+
+async fn renew(bed: &Bed, target: &Target, later: Time) -> encamp_core::Result<()> {
+    let ticket = ticket(&target.stamp, Verb::Renew);
+    let renew = Renew::new(target.clone(), later);
+    bed.provider.renew(&bed.cx(), &ticket, renew).await
 }
 
 async fn a_machine_ends_by_itself(bed: &Bed) -> Outcome {
-    let target = mortal(bed).await?;
+    let (target, _) = mortal(bed, None).await?;
     let later = match bed.capabilities().self_expiry {
         SelfExpiry::Host => GRACE,
         _ => Duration::ZERO,
@@ -217,19 +246,11 @@ async fn a_machine_ends_by_itself(bed: &Bed) -> Outcome {
 }
 
 async fn a_renewed_machine_lives_on(bed: &Bed) -> Outcome {
-    let target = mortal(bed).await?;
-    let later = bed.factory.now().plus(LIFE * 20);
-    let renew = Renew::new(target.clone(), later);
-    bed.provider
-        .renew(&bed.cx(), &ticket(&target.stamp, Verb::Renew), renew)
-        .await?;
-    tokio::time::sleep(LIFE + Duration::from_secs(1)).await;
+    let later = bed.factory.now().plus(LIFE * 100);
+    let (target, life) = mortal(bed, Some(later)).await?;
+    tokio::time::sleep(life + Duration::from_secs(1)).await;
     let phase = bed.inspect(&target).await?.phase;
     ensure!(phase == Phase::Running, "the renewed machine is {phase:?}");
-    let absent = Renew::new(bed.absent(), later);
-    let renewed = bed
-        .provider
-        .renew(&bed.cx(), &ticket(&absent.target.stamp, Verb::Renew), absent)
-        .await;
+    let renewed = renew(bed, &bed.absent(), later).await;
     expect_kind(renewed, ErrorKind::NotFound, "renewing what is absent")
 }

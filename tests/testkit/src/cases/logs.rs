@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use encamp_core::{Capabilities, Logs, Target, Verb};
+use encamp_core::{BoxRead, Capabilities, Logs, Target, Verb};
 use tokio::io::AsyncReadExt;
 
 use crate::bed::Bed;
@@ -116,16 +116,24 @@ async fn logs_are_followed(bed: &Bed) -> Outcome {
     let mut follow = Logs::new(target.clone());
     follow.follow = true;
     let mut stream = bed.provider.logs(&bed.cx(), follow).await?;
-    let line = format!("{LINE}\n");
-    let mut said = vec![0; line.len() * 2];
-    let bound = bed.factory.bounds().running;
-    let more = tokio::time::timeout(bound, stream.read_exact(&mut said)).await;
-    more.map_err(|_| Stop::Broken("nothing more was heard".into()))??;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    ensure!(said == line.repeat(2), "what was heard is {said:?}");
+    hear(bed, &mut stream, 1).await?;
+    // What was said before it was followed tells nothing.
+    let before = read(bed, Logs::new(target.clone())).await?.len();
+    hear(bed, &mut stream, before + 2).await?;
     bed.dispose(&target).await?;
     let mut rest = Vec::new();
-    let end = tokio::time::timeout(bound, stream.read_to_end(&mut rest)).await;
+    let end = tokio::time::timeout(bed.factory.bounds().running, stream.read_to_end(&mut rest)).await;
     ensure!(end.is_ok(), "the logs do not end with the machine");
+    Ok(())
+}
+
+/// The next lines of logs that are followed.
+async fn hear(bed: &Bed, stream: &mut BoxRead, count: usize) -> Outcome {
+    let line = format!("{LINE}\n");
+    let mut said = vec![0; line.len() * count];
+    let more = tokio::time::timeout(bed.factory.bounds().running, stream.read_exact(&mut said)).await;
+    more.map_err(|_| Stop::Broken("nothing more was heard".into()))??;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(said == line.repeat(count), "what was heard is {said:?}");
     Ok(())
 }

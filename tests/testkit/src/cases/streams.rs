@@ -148,7 +148,7 @@ async fn a_terminal_can_be_resized(bed: &Bed) -> Outcome {
 /// A command in a terminal of 40 lines and 111 columns that says its size again and again: a size is carried out a
 /// moment after it was told.
 async fn sized(bed: &Bed, target: &Target, first: &str) -> Outcome<Process> {
-    let mut exec = bed.exec(target, &format!("{first}{}", "; stty size; sleep 0.1".repeat(100)));
+    let mut exec = bed.exec(target, &format!("{first}{}", "; stty size; sleep 0.1".repeat(300)));
     exec.tty = Some(Size::new(40, 111));
     Ok(bed.provider.exec(&bed.cx(), exec).await?)
 }
