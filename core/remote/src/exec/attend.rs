@@ -33,6 +33,8 @@ pub(super) struct Attendant {
     pub(super) patience: Duration,
     pub(super) job: Job,
     pub(super) run: watch::Sender<RunId>,
+    /// Told when a script may have reached the host.
+    pub(super) tell_sent: watch::Sender<bool>,
     pub(super) input: Input,
     pub(super) out: Writing,
     pub(super) err: Writing,
@@ -111,6 +113,7 @@ impl Attendant {
             patience,
             job,
             run,
+            tell_sent,
             input,
             out,
             err,
@@ -126,6 +129,7 @@ impl Attendant {
             patience,
             job,
             run,
+            tell_sent,
             input,
         };
         let lost = attendance.see_through().await;
@@ -163,6 +167,7 @@ struct Attendance {
     patience: Duration,
     job: Job,
     run: watch::Sender<RunId>,
+    tell_sent: watch::Sender<bool>,
     input: Input,
     heard: watch::Sender<Heard>,
     out: Sink,
@@ -197,6 +202,7 @@ impl Attendance {
                 Ok(session) => {
                     steady = Some(Cx::within(pause));
                     let resumes = std::mem::replace(&mut sent, true);
+                    self.tell_sent.send_replace(true);
                     self.heard.send_modify(|heard| heard.anew(resumes));
                     self.over(session, pool, &script).await
                 }

@@ -25,7 +25,7 @@ use control::Handle;
 use input::Input;
 use output::{PIPE_BYTES, output};
 
-/// How long after a caller's deadline it may take to say what was waited for.
+/// How long after a caller's deadline it may take to say what was waited for, where something was sent to the host.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// Runs a command; the answer comes when it has begun.
@@ -35,6 +35,8 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
     let id = RunId::fresh()?;
     let (told, exit) = watch::channel(None);
     let (tell_begun, begun) = oneshot::channel();
+    // What a terminal runs is on its host before it is attended to.
+    let (tell_sent, sent) = watch::channel(terminal.is_some());
     let (stdin, stdin_end) = job.input.then(|| tokio::io::duplex(PIPE_BYTES)).unzip();
     let user = job.user.clone();
     let (run, named) = watch::channel(id.clone());
@@ -59,6 +61,7 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
             patience,
             job,
             run,
+            tell_sent,
             input: Input::new(stdin_end),
             out,
             err,
@@ -66,7 +69,7 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
         tokio::spawn(attendant.attend(tell_begun, told));
         (Box::pin(stdout), Some(Box::pin(stderr) as BoxRead))
     };
-    has_begun(cx, begun, &host).await?;
+    has_begun(cx, begun, sent, &host).await?;
     Ok(Process {
         stdin: stdin.map(|stdin| Box::pin(stdin) as BoxWrite),
         stdout,
@@ -83,7 +86,12 @@ pub(crate) async fn start(host: Arc<Host>, cx: &Cx, request: Exec, patience: Dur
 }
 
 /// Waits until it has begun.
-async fn has_begun(cx: &Cx, mut begun: oneshot::Receiver<Result<()>>, host: &Host) -> Result<()> {
+async fn has_begun(
+    cx: &Cx,
+    mut begun: oneshot::Receiver<Result<()>>,
+    mut sent: watch::Receiver<bool>,
+    host: &Host,
+) -> Result<()> {
     let late = || {
         let at = error::place(host.access());
         let why = format!("{at} began no command before the deadline");
@@ -94,9 +102,15 @@ async fn has_begun(cx: &Cx, mut begun: oneshot::Receiver<Result<()>>, host: &Hos
         word = &mut begun => return word.unwrap_or_else(|_| Err(late().retry(Retry::Unknown))),
         gave_up = over(cx) => gave_up,
     };
-    // Who attends to it has the same deadline, and knows what was waited for, and whether anything was sent.
-    match tokio::time::timeout(LAST_WORD, begun).await {
-        Ok(Ok(word)) => word,
-        _ => Err(gave_up.unwrap_or_else(late).retry(Retry::Unknown)),
+    // Who attends to it has the same deadline, and knows what was waited for. It waits for longer only where something
+    // was sent.
+    let last_word = async {
+        let _ = sent.wait_for(|sent| *sent).await;
+        tokio::time::sleep(LAST_WORD).await;
+    };
+    tokio::select! {
+        biased;
+        Ok(word) = &mut begun => word,
+        () = last_word => Err(gave_up.unwrap_or_else(late).retry(Retry::Unknown)),
     }
 }

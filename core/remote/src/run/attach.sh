@@ -34,6 +34,12 @@ follow() {
     done
 }
 
+# Says with which status the command ended, where that is known.
+tell_status() {
+    code=
+    read -r code <"$d/exit" && [ -n "$code" ] && say "x$code"
+}
+
 # Says how the command ended, when it has.
 tell_end() {
     while [ ! -e "$d/exit" ]; do
@@ -45,9 +51,7 @@ tell_end() {
         sleep 0.05
     done
     # On a full disk it is empty.
-    code=
-    read -r code <"$d/exit" && [ -n "$code" ] || { say ho; return; }
-    say "x$code"
+    tell_status || { say ho; return; }
     while [ -d "$d" ] && { [ ! -e "$d/o.end" ] || [ ! -e "$d/e.end" ]; }; do
         hang_up
         sleep 0.05
@@ -108,6 +112,8 @@ main() {
     exec 3>&1 >/dev/null
     trap '' PIPE
     hang_up
+    # Before a hole is told of, behind which nobody listens for it.
+    tell_status
     follow o 3 "$had_o" </dev/null &
     follow e 4 "$had_e" </dev/null &
     tell_end </dev/null 3>&- &

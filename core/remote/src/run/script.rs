@@ -323,6 +323,27 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_waits_for_a_command_that_is_about_to_begin() {
+        let place = tempfile::tempdir().unwrap();
+        let text = Script::signal(&RunId("07".into()), &Signal::Term, None).text;
+        let functions = text.strip_suffix("main\n").unwrap();
+        for (supervisor, said) in [("$began", "ended"), ("1", "!signal")] {
+            // Its pauses take no time; what it waits for comes in the hundredth.
+            let script = format!(
+                "{functions}sleep() {{ [ $turns != 100 ] || : >\"$d/exit\"; }}\nrm -rf \"$d\"; mkdir \"$d\"; began $$\n\
+                 echo \"$$ {supervisor}\" >\"$d/supervisor\"\nmain\n"
+            );
+            let output = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .env("XDG_RUNTIME_DIR", place.path())
+                .output()
+                .unwrap();
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(words, format!("\u{1e}encamp-07:{said}\u{1e}"));
+        }
+    }
+
+    #[test]
     fn scripts_are_understood_by_each_shell() {
         let mut with = request(&["it's", "$(x)"]);
         with.env.insert("A".into(), "b\nc".into());

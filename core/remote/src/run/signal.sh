@@ -7,12 +7,18 @@ main() {
             say ended
             return
         fi
-        if lives "$d/pid" && strike; then
-            say sent
-            return
+        most=60
+        if lives "$d/pid"; then
+            if strike; then
+                say sent
+                return
+            fi
+        elif lives "$d/supervisor"; then
+            # It is about to begin, or to be told as ended: a busy host takes its time.
+            most=400
         fi
         turns=$((turns + 1))
-        [ $turns -lt 60 ] || refuse signal
+        [ $turns -lt $most ] || refuse signal
         sleep 0.05
     done
 }

@@ -119,7 +119,7 @@ impl Bed {
 
     /// Waits until runs have left nothing, neither files nor processes.
     pub(crate) async fn is_clean(&self) {
-        for _ in 0..200 {
+        for _ in 0..400 {
             if self.left_behind().is_empty() && self.at_work().is_empty() {
                 return;
             }
@@ -129,7 +129,7 @@ impl Bed {
     }
 
     /// Ends the server and everything that it serves, as a crash of the host would.
-    pub(crate) async fn stopped(mut self) -> Self {
+    pub(crate) fn stopped(mut self) -> Self {
         let served = children(self.server.id());
         let _ = self.server.kill();
         let _ = self.server.wait();
@@ -137,7 +137,6 @@ impl Bed {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
         self
     }
 
@@ -199,8 +198,10 @@ fn start(config: &Path, log: &Path, text: impl Fn(u16) -> String) -> (u16, Child
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        for _ in 0..500 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        // Whoever answers there may be another one; where it is, this one ends.
+        let listens = format!("Server listening on 127.0.0.1 port {port}.");
+        for _ in 0..2000 {
+            if std::fs::read_to_string(log).is_ok_and(|log| log.contains(&listens)) {
                 return (port, server);
             }
             if server.try_wait().unwrap().is_some() {

@@ -71,10 +71,18 @@ async fn a_cut_leaves_no_hole_and_no_repeat(client: Client) {
         remote,
         access,
     } = link(client).await;
-    let process = remote.exec(&cx(), &access, None, shell(COUNTING)).await.unwrap();
+    let is_cut = bed.path("cut");
+    // Half of it comes after the cut, however late that is.
+    let gate = format!(
+        "[ $i != 30 ] || until [ -e {} ]; do sleep 0.03; done; echo out",
+        is_cut.display()
+    );
+    let script = COUNTING.replacen("echo out", &gate, 1);
+    let process = remote.exec(&cx(), &access, None, shell(&script)).await.unwrap();
     let cut = async {
         sleep(Duration::from_millis(600)).await;
-        relay.cut();
+        relay.cut().await;
+        std::fs::write(&is_cut, "").unwrap();
         sleep(Duration::from_millis(700)).await;
         relay.mend();
     };
@@ -97,7 +105,7 @@ async fn a_cut_in_the_middle_of_much_output(client: Client) {
         .unwrap();
     let mut first = vec![0; 1_000_000];
     process.stdout.read_exact(&mut first).await.unwrap();
-    relay.cut();
+    relay.cut().await;
     sleep(Duration::from_millis(300)).await;
     relay.mend();
     let ended = finish(process).await;
@@ -126,7 +134,7 @@ async fn a_cut_in_the_middle_of_input(client: Client) {
         for (at, chunk) in sent.chunks(100_000).enumerate() {
             stdin.write_all(chunk).await.unwrap();
             if at == 10 || at == 25 {
-                relay.cut();
+                relay.cut().await;
                 sleep(Duration::from_millis(200)).await;
                 relay.mend();
             }
@@ -152,7 +160,7 @@ async fn a_cut_under_input_that_nobody_reads(client: Client) {
     // Half of what a pipe holds; the rest is for the session that takes over.
     stdin.write_all(&vec![b'x'; 32 * 1024]).await.unwrap();
     sleep(Duration::from_millis(300)).await;
-    relay.cut();
+    relay.cut().await;
     sleep(Duration::from_millis(200)).await;
     relay.mend();
     let feeding = async {
@@ -178,7 +186,7 @@ async fn a_cut_at_the_beginning_begins_a_command_once(client: Client) {
         let script = format!("echo {turn} >>{}; echo {turn}", file.display());
         let cut = async {
             sleep(Duration::from_millis(turn * 6)).await;
-            relay.cut();
+            relay.cut().await;
             sleep(Duration::from_millis(50)).await;
             relay.mend();
         };
@@ -258,7 +266,7 @@ async fn many_cuts_in_a_row(client: Client) {
     let cut = async {
         for _ in 0..5 {
             sleep(Duration::from_millis(250)).await;
-            relay.cut();
+            relay.cut().await;
             sleep(Duration::from_millis(50)).await;
             relay.mend();
         }
@@ -276,14 +284,14 @@ async fn a_quiet_command_is_searched_for_at_each_cut(client: Client) {
         access,
     } = link(client).await;
     // Each search alone is shorter than the patience; from the first cut to the last it is much longer.
-    let soon = Cx::within(Duration::from_millis(1500));
+    let soon = Cx::within(Duration::from_secs(4));
     let process = remote
         .exec(&soon, &access, None, shell("sleep 7; echo last; exit 6"))
         .await
         .unwrap();
     let cuts = async {
         for _ in 0..2 {
-            relay.cut();
+            relay.cut().await;
             sleep(Duration::from_millis(600)).await;
             relay.mend();
             sleep(Duration::from_millis(4500)).await;
@@ -305,7 +313,7 @@ async fn a_command_that_ends_during_a_cut_has_its_status(client: Client) {
         .exec(&cx(), &access, None, shell("sleep 0.4; echo last; exit 9"))
         .await
         .unwrap();
-    relay.cut();
+    relay.cut().await;
     let mend = async {
         sleep(Duration::from_millis(900)).await;
         relay.mend();
@@ -322,12 +330,12 @@ async fn a_host_that_stays_away_is_a_lost_outcome(client: Client) {
         remote,
         access,
     } = link(client).await;
-    let short = Cx::within(Duration::from_secs(2));
+    let short = Cx::within(Duration::from_secs(4));
     let process = remote
         .exec(&short, &access, None, shell("echo a; sleep 5"))
         .await
         .unwrap();
-    relay.cut();
+    relay.cut().await;
     let ended = finish(process).await;
     let Exit::Lost(how) = &ended.exit else {
         panic!("{ended:?}")
@@ -340,28 +348,26 @@ async fn a_host_that_stays_away_is_a_lost_outcome(client: Client) {
 
 async fn a_host_that_stays_away_after_the_status_leaves_no_whole_output(client: Client) {
     let Link {
-        bed: _bed,
+        bed,
         relay,
         remote,
         access,
     } = link(client).await;
-    let short = Cx::within(Duration::from_secs(2));
-    let mut process = remote
-        .exec(
-            &short,
-            &access,
-            None,
-            shell("(sleep 0.9; echo late) & echo first; exit 0"),
-        )
-        .await
-        .unwrap();
+    let short = Cx::within(Duration::from_secs(4));
+    // What is left behind is waited for as long as it says something.
+    let script = format!(
+        "echo first; (while [ -d {} ]; do printf .; sleep 0.3; done) & exit 0",
+        bed.folder.path().display()
+    );
+    let mut process = remote.exec(&short, &access, None, shell(&script)).await.unwrap();
     let mut first = [0; 6];
     process.stdout.read_exact(&mut first).await.unwrap();
     assert_eq!(process.control.wait().await.unwrap(), Exit::Code(0));
-    relay.cut();
+    relay.cut().await;
     let (ended, broken) = finish_with(process).await;
-    assert_eq!(ended, done(0, "", ""));
-    assert_eq!(broken.len(), 2, "{broken:?}");
+    assert_eq!(broken.len(), 2, "{ended:?}: {broken:?}");
+    let said = ended.out.trim_matches('.');
+    assert_eq!((ended.exit, said, ended.err.as_str()), (Exit::Code(0), "", ""));
     for error in broken {
         assert!(error.to_string().contains("not reached again"), "{error}");
     }
@@ -370,9 +376,9 @@ async fn a_host_that_stays_away_after_the_status_leaves_no_whole_output(client: 
 async fn a_disk_that_fills_up_during_a_cut_leaves_no_whole_output(client: Client) {
     for (by_others, script) in [
         // There is room for the status again, and what was said has a hole.
-        (false, "sleep 0.3; seq 1 500000; rm -f $XDG_RUNTIME_DIR/ballast; exit 0"),
+        (false, "seq 1 500000; rm -f $XDG_RUNTIME_DIR/ballast"),
         // Then not even the status can be kept.
-        (true, "sleep 0.6; exit 0"),
+        (true, ":"),
     ] {
         let Link {
             bed,
@@ -382,14 +388,23 @@ async fn a_disk_that_fills_up_during_a_cut_leaves_no_whole_output(client: Client
         } = link(client).await;
         let _disk = Disk::of(&bed, "600k");
         std::fs::write(bed.path("run/ballast"), vec![0; 64 << 10]).unwrap();
-        let process = remote.exec(&cx(), &access, None, shell(script)).await.unwrap();
-        relay.cut();
+        // On another disk.
+        let filled = bed.path("filled");
+        let gated = format!(
+            "until [ -e {} ]; do sleep 0.05; done; {script}; exit 0",
+            filled.display()
+        );
+        let process = remote.exec(&cx(), &access, None, shell(&gated)).await.unwrap();
+        relay.cut().await;
         if by_others {
             // As much as there is room for.
             let _ = std::fs::write(bed.path("run/full"), vec![0; 1 << 20]);
         }
+        std::fs::write(&filled, "").unwrap();
         let mend = async {
-            sleep(Duration::from_millis(1200)).await;
+            while !bed.left_behind().iter().any(|run| run.join("exit").exists()) {
+                sleep(Duration::from_millis(20)).await;
+            }
             relay.mend();
         };
         let ((ended, broken), ()) = tokio::join!(finish_with(process), mend);
@@ -415,10 +430,10 @@ async fn what_is_gone_is_a_lost_outcome(client: Client) {
             access,
         } = link(client).await;
         let process = remote
-            .exec(&cx(), &access, None, shell("echo $$; sleep 3"))
+            .exec(&cx(), &access, None, shell("echo $$; sleep 60"))
             .await
             .unwrap();
-        relay.cut();
+        relay.cut().await;
         sleep(Duration::from_millis(100)).await;
         let run = bed.left_behind().pop().unwrap();
         match what {
@@ -458,7 +473,7 @@ async fn a_signal_after_a_cut_arrives(client: Client) {
         .unwrap();
     let mut ready = [0; 6];
     process.stdout.read_exact(&mut ready).await.unwrap();
-    relay.cut();
+    relay.cut().await;
     sleep(Duration::from_millis(100)).await;
     relay.mend();
     process.control.signal(Signal::Term).await.unwrap();

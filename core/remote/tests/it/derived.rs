@@ -12,7 +12,7 @@ use encamp_core::{
     InstanceName, Keeps, Labels, List, Listing, Observed, Phase, Provider, PublicKey, Removal, Result, Settle, Site,
     SshAccess, Target, Ticket, Verb, label,
 };
-use encamp_remote::{KeyFolder, derive};
+use encamp_remote::{EnvironmentKeys, KeyFolder, derive};
 use tokio::io::AsyncReadExt;
 
 use crate::bed::{Bed, cases, command, cx, done, finish, remote, shell};
@@ -151,7 +151,7 @@ async fn files_and_lines_need_no_place_among_commands() {
     // That there is none is known by one command more.
     let more = Cx::within(Duration::from_secs(2));
     assert!(provider.exec(&more, sleeps()).await.is_err());
-    let within = Cx::within(Duration::from_secs(8));
+    let within = Cx::within(Duration::from_secs(30));
     let copied = provider.copy_out(&within, CopyOut::new(target(), "/etc/hostname"));
     let mut bytes = Vec::new();
     copied.await.unwrap().read_to_end(&mut bytes).await.unwrap();
@@ -167,12 +167,10 @@ async fn files_and_lines_need_no_place_among_commands() {
 async fn a_machine_that_moved_is_looked_at_again() {
     let (before, after) = (Bed::new(), Bed::new());
     let (access, keys) = machine(&before);
-    let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access)));
-    let provider = derive(
-        Arc::<Lab>::clone(&lab),
-        Arc::new(remote(encamp_remote::Client::ByIdentity)),
-        keys,
-    );
+    let key = keys.private_key(&EnvId::new(ENVIRONMENT).unwrap()).unwrap();
+    let lab = Lab::new(AccessForm::Ssh, Access::Ssh(Box::new(access.clone())));
+    let remote = Arc::new(remote(encamp_remote::Client::ByIdentity));
+    let provider = derive(Arc::<Lab>::clone(&lab), Arc::clone(&remote), keys);
     let runs = || async {
         let mut exec = shell("echo $XDG_RUNTIME_DIR");
         exec.target = target();
@@ -188,7 +186,14 @@ async fn a_machine_that_moved_is_looked_at_again() {
     let mut moved = after.access();
     moved.identity = Identity::Environment;
     *lab.access.lock().unwrap() = Access::Ssh(Box::new(moved));
-    let _before = before.stopped().await;
+    let _before = before.stopped();
+    // Until then it is still taken for the way there.
+    for _ in 0..400 {
+        if remote.reach(&cx(), &access, Some(key.clone())).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert!(
         finish(runs().await.unwrap())
             .await

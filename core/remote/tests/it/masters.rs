@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use encamp_core::{Ambient, Identity, SshAccess};
+use encamp_core::{Ambient, Exit, Identity, Size, SshAccess};
 use encamp_remote::{Client, Options, Remote};
 
-use crate::bed::{Bed, ambient, done, run, shell};
+use crate::bed::{Bed, ambient, cx, done, finish, run, shell};
+use crate::relay::Relay;
 
 /// This test, in the program that is killed.
 const NAME: &str = "masters::a_killed_program_leaves_no_master";
@@ -46,6 +47,51 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("{what}");
+}
+
+/// Lets the shells that hold masters of ours below `place` stand still, or go on.
+fn signal_holders(place: &str, signal: rustix::process::Signal) -> usize {
+    let ours = format!("\nPPid:\t{}\n", std::process::id());
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let reads = |entry: &std::fs::DirEntry, name, is_so: &dyn Fn(&str) -> bool| {
+        std::fs::read_to_string(entry.path().join(name)).is_ok_and(|text| is_so(&text))
+    };
+    let holders = all
+        .filter(|entry| {
+            reads(entry, "cmdline", &|line| {
+                line.starts_with("/bin/sh") && line.contains(place)
+            })
+        })
+        .filter(|entry| reads(entry, "status", &|status| status.contains(&ours)))
+        .filter_map(|entry| rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    holders
+        .map(|pid| rustix::process::kill_process(pid, signal).unwrap())
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_ends_is_known_without_the_shell_that_holds_it() {
+    let bed = Bed::new();
+    let relay = Relay::to(bed.port).await;
+    let mut access = bed.access();
+    access.port = relay.port;
+    let place = bed.path("place");
+    std::fs::create_dir(&place).unwrap();
+    let text = place.display().to_string();
+    let mut exec = shell("exec sleep 60");
+    exec.tty = Some(Size::new(24, 80));
+    let process = below(&place).exec(&cx(), &access, None, exec).await.unwrap();
+    assert!(
+        signal_holders(&text, rustix::process::Signal::STOP) > 0,
+        "no shell is seen"
+    );
+    relay.cut().await;
+    let ended = finish(process).await;
+    signal_holders(&text, rustix::process::Signal::CONT);
+    let Exit::Lost(how) = &ended.exit else {
+        panic!("{ended:?}")
+    };
+    assert!(how.contains("the connection broke"), "{how}");
 }
 
 /// Logs in, says so, and waits to be killed.

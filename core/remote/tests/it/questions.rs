@@ -42,15 +42,11 @@ async fn a_question_is_answered_and_leaves_nothing(client: Client) {
 
 async fn a_question_that_fails_is_no_answer(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
-    let ask = |lines: &'static str| {
+    let ask_within = |limit: Duration, lines: &'static str| {
         let (remote, access) = (&remote, bed.access());
-        async move {
-            remote
-                .ask(&Cx::within(Duration::from_secs(5)), &access, None, lines)
-                .await
-                .unwrap_err()
-        }
+        async move { remote.ask(&Cx::within(limit), &access, None, lines).await.unwrap_err() }
     };
+    let ask = |lines| ask_within(Duration::from_secs(30), lines);
     let failed = ask("echo half; echo why >&2; exit 3").await;
     assert_eq!(failed.retryable(), Retry::Safe);
     assert!(failed.message().contains("exited 3"), "{failed:?}");
@@ -64,7 +60,7 @@ async fn a_question_that_fails_is_no_answer(client: Client) {
     assert!(long.message().contains("longer than 262144 bytes"), "{long:?}");
     let killed = ask("echo half; kill -9 $PPID $$").await;
     assert_eq!(killed.kind(), ErrorKind::Unavailable, "{killed:?}");
-    let late = ask("sleep 60").await;
+    let late = ask_within(Duration::from_secs(5), "sleep 60").await;
     assert_eq!(late.kind(), ErrorKind::Unavailable, "{late:?}");
 }
 
@@ -73,7 +69,7 @@ async fn what_changes_something_is_begun_once(client: Client) {
     let relay = Relay::to(bed.port).await;
     let mut access = bed.access();
     access.port = relay.port;
-    let mark = bed.path("mark");
+    let (mark, go) = (bed.path("mark"), bed.path("go"));
     let read = || std::fs::read_to_string(&mark).unwrap_or_default();
     let until = async |text: &str| {
         for _ in 0..200 {
@@ -85,21 +81,25 @@ async fn what_changes_something_is_begun_once(client: Client) {
         panic!("{:?} and not {text:?}", read());
     };
     let lines = format!(
-        "trap '' HUP PIPE\necho begun >>{0}\nsleep 2\necho done >>{0}\necho told",
-        mark.display()
+        "trap '' HUP PIPE\necho begun >>{0}\nuntil [ -e {1} ]; do sleep 0.05; done\necho done >>{0}\necho told",
+        mark.display(),
+        go.display()
     );
+    std::fs::write(&go, "").unwrap();
     let answer = remote.ask_once(&cx(), &access, None, &lines).await.unwrap();
     assert_eq!((answer.as_str(), read().as_str()), ("told\n", "begun\ndone\n"));
     // It goes on where nobody hears of it, and once.
     std::fs::remove_file(&mark).unwrap();
+    std::fs::remove_file(&go).unwrap();
     let cutting = async {
         until("begun\n").await;
-        relay.cut();
+        relay.cut().await;
     };
     let cx = cx();
     let (answered, ()) = tokio::join!(remote.ask_once(&cx, &access, None, &lines), cutting);
     let error = answered.unwrap_err();
     assert_eq!(error.retryable(), Retry::Unknown, "{error:?}");
+    std::fs::write(&go, "").unwrap();
     until("begun\ndone\n").await;
     // What cannot have been begun may be told to another host.
     std::fs::remove_file(&mark).unwrap();
@@ -124,6 +124,17 @@ async fn what_changes_something_is_begun_once(client: Client) {
     assert_eq!(read(), "");
 }
 
+/// Waits until a file is there.
+async fn there(file: &Path) {
+    for _ in 0..400 {
+        if file.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} is not made", file.display());
+}
+
 async fn questions_have_a_session_in_common(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
     let ask = async |lines: &str| remote.ask(&cx(), &bed.access(), None, lines).await.unwrap();
@@ -135,17 +146,26 @@ async fn questions_have_a_session_in_common(client: Client) {
         "none\n0022\nhome\n"
     );
     // What one has left behind does not speak in the answer to another.
-    ask("(sleep 0.3; echo late) &").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let said = bed.path("said");
+    ask(&format!("(sleep 0.3; echo late; : >{}) &", said.display())).await;
+    there(&said).await;
     assert_eq!(ask("echo mine").await, "mine\n");
     // What is asked meanwhile does not wait for an answer to something else.
+    let (begun, go) = (bed.path("begun"), bed.path("go"));
+    let lines = format!(
+        ": >{}; until [ -e {} ]; do sleep 0.05; done; echo $$",
+        begun.display(),
+        go.display()
+    );
     let patient = async {
         let cx = cx();
-        remote.ask_once(&cx, &bed.access(), None, "sleep 1; echo $$").await
+        remote.ask_once(&cx, &bed.access(), None, &lines).await
     };
     let (other, meanwhile) = tokio::join!(patient, async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        ask("echo $$").await
+        there(&begun).await;
+        let answer = ask("echo $$").await;
+        std::fs::write(&go, "").unwrap();
+        answer
     });
     assert_ne!(meanwhile, other.unwrap());
     // One that has died in the meantime is not missed.

@@ -23,6 +23,8 @@ enum State {
 pub(crate) struct Relay {
     pub(crate) port: u16,
     state: watch::Sender<State>,
+    /// How many connections go through it now.
+    live: watch::Sender<usize>,
     /// How many connections were made through it.
     pub(crate) made: Arc<AtomicU64>,
 }
@@ -34,17 +36,26 @@ impl Relay {
         let (state, seen) = watch::channel(State::Open);
         let made = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&made);
+        let live = watch::Sender::new(0);
+        let living = live.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(relay(client, port, seen.clone()));
+                tokio::spawn(relay(Live::new(&living), client, port, seen.clone()));
             }
         });
-        Self { port: own, state, made }
+        Self {
+            port: own,
+            state,
+            live,
+            made,
+        }
     }
 
-    pub(crate) fn cut(&self) {
+    /// Cuts it; then nothing that was connected is so any more.
+    pub(crate) async fn cut(&self) {
         self.state.send_replace(State::Cut);
+        self.live.subscribe().wait_for(|live| *live == 0).await.unwrap();
     }
 
     pub(crate) fn silence(&self) {
@@ -60,7 +71,24 @@ impl Relay {
     }
 }
 
-async fn relay(client: TcpStream, port: u16, mut state: watch::Receiver<State>) {
+/// Counts a connection for as long as it goes through.
+struct Live(watch::Sender<usize>);
+
+impl Live {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|live| *live += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live -= 1);
+    }
+}
+
+// A function lets go of what stands first in its arguments last, so the streams are closed when it is counted.
+async fn relay(live: Live, client: TcpStream, port: u16, mut state: watch::Receiver<State>) {
     // Closing is then a reset, as where a network is gone.
     let reset =
         |stream: &TcpStream| rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO)).unwrap();
@@ -86,6 +114,7 @@ async fn relay(client: TcpStream, port: u16, mut state: watch::Receiver<State>) 
     }
     if *state.borrow() == State::Silent {
         // Neither side is ever told; whoever connects later finds another way.
+        drop(live);
         std::future::pending::<()>().await;
     }
 }

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use encamp_core::{CopyIn, CopyOut, Dial, ErrorKind, Listen};
-use encamp_remote::Client;
+use encamp_core::{Accept, CopyIn, CopyOut, Dial, ErrorKind, Listen, SshAccess};
+use encamp_remote::{Client, Remote};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -157,7 +157,7 @@ async fn half_a_stream_is_no_whole_one(client: Client) {
     let mut out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
     let mut first = vec![0; 100_000];
     out.read_exact(&mut first).await.unwrap();
-    relay.cut();
+    relay.cut().await;
     let error = out.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert!(error.to_string().contains("broke while"), "{error}");
 }
@@ -197,7 +197,7 @@ async fn what_nobody_reads_is_packed_no_more(client: Client) {
     let mut out = remote.copy_out(&cx(), &access, None, &a).await.unwrap();
     out.read_exact(&mut [0; 4096]).await.unwrap();
     drop(out);
-    for _ in 0..100 {
+    for _ in 0..400 {
         if !is_packed(&bed) {
             return;
         }
@@ -285,19 +285,24 @@ async fn ports_are_dialled_from_the_host(client: Client) {
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
 }
 
+/// Listens on a port that nobody else has taken since it was looked for.
+async fn listen_somewhere(remote: &Remote, access: &SshAccess) -> (u16, Box<dyn Accept>) {
+    for _ in 0..10 {
+        let looked = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = looked.local_addr().unwrap().port();
+        drop(looked);
+        match remote.listen(&cx(), access, None, &Listen::new(target(), port)).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            listening => return (port, listening.unwrap()),
+        }
+    }
+    panic!("each port is taken");
+}
+
 async fn ports_are_listened_on_at_the_host(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
     let access = bed.access();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let mut accept = remote
-        .listen(&cx(), &access, None, &Listen::new(target(), port))
-        .await
-        .unwrap();
+    let (port, mut accept) = listen_somewhere(&remote, &access).await;
     for word in ["one", "two"] {
         let mut outside = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let mut inside = accept.accept().await.unwrap();
@@ -320,7 +325,7 @@ async fn ports_are_listened_on_at_the_host(client: Client) {
     assert_eq!(taken.kind(), ErrorKind::Conflict, "{taken:?}");
     // Dropping it gives the port back.
     drop(accept);
-    for _ in 0..100 {
+    for _ in 0..700 {
         if TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             return;
         }

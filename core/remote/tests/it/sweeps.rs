@@ -20,7 +20,7 @@ fn make_old(paths: &[impl AsRef<std::ffi::OsStr>]) {
 
 /// Whether a process ends soon; it does not live on in any case.
 async fn ends(child: &mut std::process::Child) -> bool {
-    for _ in 0..40 {
+    for _ in 0..400 {
         if child.try_wait().unwrap().is_some() {
             return true;
         }

@@ -37,7 +37,8 @@ fn before_terminals(what: &str) -> Vec<String> {
 async fn a_terminal_has_a_size_and_a_status(client: Client) {
     let (bed, remote) = (Bed::new(), remote(client));
     let mut exec = shell(
-        "stty size; trap 'stty size; exit 5' WINCH; read line; echo \"<$line>\"; tty; while :; do sleep 0.05; done",
+        "stty size; trap '[ \"$(stty size)\" != \"30 99\" ] || { stty size; exit 5; }' WINCH; \
+         read line; echo \"<$line>\"; tty; while :; do sleep 0.05; done",
     );
     exec.tty = Some(Size::new(24, 101));
     exec.stdin = true;
@@ -113,7 +114,7 @@ async fn a_terminal_ends_with_its_link(client: Client) {
     let mut pid = vec![0; 8];
     let length = process.stdout.read(&mut pid).await.unwrap();
     let pid: i32 = String::from_utf8_lossy(&pid[..length]).trim().parse().unwrap();
-    relay.cut();
+    relay.cut().await;
     let mend = async {
         sleep(Duration::from_millis(100)).await;
         relay.mend();
@@ -123,7 +124,7 @@ async fn a_terminal_ends_with_its_link(client: Client) {
         panic!("{ended:?}")
     };
     assert!(how.contains("the connection broke"), "{how}");
-    for _ in 0..100 {
+    for _ in 0..400 {
         if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
             bed.is_clean().await;
             return;
@@ -165,7 +166,7 @@ async fn a_link_that_breaks_before_a_terminal_begins_leaves_its_outcome_open(cli
         while !waits.exists() {
             sleep(Duration::from_millis(20)).await;
         }
-        relay.cut();
+        relay.cut().await;
         sleep(Duration::from_millis(100)).await;
         relay.mend();
     };

@@ -26,8 +26,9 @@ cases!(
     another_user_or_key_has_a_connection_of_its_own,
 );
 
-/// How much longer than its deadline a call may take here, where other tests run beside it.
-const SLACK: Duration = Duration::from_millis(900);
+/// How much longer than its deadline a call may take here, where other tests run beside it; what would hold it does so for
+/// longer.
+const SLACK: Duration = Duration::from_secs(8);
 
 /// Every call that goes to a host.
 const CALLS: [&str; 7] = ["reach", "exec", "terminal", "copy in", "copy out", "dial", "listen"];
@@ -155,16 +156,14 @@ async fn who_waits_behind_a_login_gives_up_alone(client: Client) {
     } = link(client).await;
     relay.silence();
     let (short, long) = (Cx::within(Duration::from_millis(400)), cx());
-    let first = over_within(Duration::from_millis(400), "reach", remote.reach(&short, &access, None));
-    let second = async {
-        sleep(Duration::from_millis(100)).await;
-        remote.reach(&long, &access, None).await
-    };
-    let mended = async {
-        sleep(Duration::from_millis(900)).await;
+    let first = async {
+        let reached = remote.reach(&short, &access, None);
+        let error = over_within(Duration::from_millis(400), "reach", reached).await;
         relay.mend();
+        error
     };
-    let (error, reached, ()) = tokio::join!(first, second, mended);
+    // They are asked in this order, so the second finds the login of the first.
+    let (error, reached) = tokio::join!(first, remote.reach(&long, &access, None));
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     reached.unwrap();
     assert_eq!(relay.made.load(Ordering::Relaxed), 1, "the login was begun anew");
@@ -183,7 +182,7 @@ async fn a_login_that_nobody_waits_for_is_given_up(client: Client) {
     let limit = Duration::from_millis(400);
     for what in ["reach", "exec", "copy in"] {
         over_within(limit, what, call(what, &remote, &access, Cx::within(limit))).await;
-        timeout(Duration::from_secs(3), open.wait_for(|open| *open == 0))
+        timeout(Duration::from_secs(15), open.wait_for(|open| *open == 0))
             .await
             .expect("the connection is closed")
             .unwrap();
@@ -199,11 +198,13 @@ async fn sessions_that_are_all_in_use_hold_no_call(client: Client) {
     for ran in join_all(runs).await {
         processes.push(ran.unwrap());
     }
-    let limit = Duration::from_millis(1500);
+    // Until then it must be learnt that no connection takes more.
+    let limit = Duration::from_secs(5);
     let error = over_within(limit, "exec", call("exec", &remote, &access, Cx::within(limit))).await;
     assert_eq!(error.kind(), ErrorKind::Quota, "{error:?}");
     assert!(error.message().contains("in use"), "{error:?}");
     assert!(error.hint().unwrap().contains("MaxSessions"), "{error:?}");
+    let limit = Duration::from_millis(500);
     let cancel = CancellationToken::new();
     let given_up = Cx::within(Duration::from_secs(15)).with_cancel(cancel.clone());
     let called = call("exec", &remote, &access, given_up);

@@ -74,12 +74,17 @@ pub(super) struct Master {
 impl Master {
     pub(super) fn new(tools: Tools, mut held: Held, words: Words, via: Option<Arc<dyn Connection>>) -> Self {
         let (gone, close) = (CancellationToken::new(), CancellationToken::new());
-        let (own, asked) = (gone.clone(), close.clone());
+        let (own, asked, said) = (gone.clone(), close.clone(), words.clone());
         // The process is waited for, so that none is left as a zombie, and ended with this connection.
         tokio::spawn(async move {
             tokio::select! {
                 _ = held.end() => {}
                 () = asked.cancelled() => held.let_go().await,
+                // What the master says ends with itself, as its sessions do; the shell that holds it may take its time.
+                () = said.ended() => {
+                    own.cancel();
+                    held.let_go().await;
+                }
             }
             own.cancel();
         });

@@ -35,8 +35,10 @@ impl Words {
         let own = words.clone();
         if let Some(stderr) = stderr {
             tokio::spawn(async move {
-                let mut lines = BufReader::new(stderr).lines();
-                while let Ok(Some(mut line)) = lines.next_line().await {
+                let mut lines = BufReader::new(stderr).split(b'\n');
+                // What is not written in UTF-8 is no end.
+                while let Ok(Some(line)) = lines.next_segment().await {
+                    let mut line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
                     line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
                     own.push(line);
                 }
@@ -46,6 +48,11 @@ impl Words {
             own.ended.notify_one();
         }
         words
+    }
+
+    /// Completes when the process says no more, once.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     fn push(&self, line: String) {
@@ -63,7 +70,7 @@ impl Words {
 
     /// Why a login failed. The last words may arrive after the process has ended.
     pub(super) async fn failure(&self, route: &Route) -> Failure {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.ended.notified()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.ended()).await;
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         judge(lines.iter().map(String::as_str), route)
     }
@@ -219,29 +226,33 @@ mod tests {
         judge(text.lines(), &route)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reason_that_comes_late_is_waited_for() {
-        let says = |line: &str, after: &str| {
-            let mut child = tokio::process::Command::new("sh")
-                .args([
-                    "-c",
-                    &format!("echo 'channel 1: open failed: first' >&2; sleep {after}; echo '{line}' >&2"),
-                ])
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
-            Words::listen(child.stderr.take())
-        };
-        let words = says("channel 2: open failed: connect failed: Connection refused", "0.2");
+        let words = Words::default();
+        words.push("channel 1: open failed: first".to_owned());
         assert_eq!(words.why_not_opened(0).await.as_deref(), Some("first"));
-        let second = words.why_not_opened(1).await;
+        let late = async {
+            tokio::time::sleep(REASON_WAIT_MAX / 2).await;
+            words.push("channel 2: open failed: connect failed: Connection refused".to_owned());
+        };
+        let (second, ()) = tokio::join!(words.why_not_opened(1), late);
         assert_eq!(second.as_deref(), Some("connect failed: Connection refused"));
         assert_eq!(words.not_opened(), 2);
-        assert_eq!(
-            says("something else", "0").why_not_opened(1).await,
-            None,
-            "it is not waited for ever"
-        );
+        words.push("something else".to_owned());
+        assert_eq!(words.why_not_opened(2).await, None, "it is not waited for ever");
+    }
+
+    #[tokio::test]
+    async fn what_is_said_in_another_encoding_is_no_end() {
+        let mut child = tokio::process::Command::new("sh")
+            .args(["-c", r"printf 'a\377b\r\nlast\r\n' >&2"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let words = Words::listen(child.stderr.take());
+        words.ended().await;
+        assert_eq!(words.last(), "last");
+        assert_eq!(words.lines.lock().unwrap()[0], "a\u{fffd}b");
     }
 
     #[test]
