@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{Network, NetworkCreateRequest, NetworkDisconnectRequest, Volume, VolumeCreateRequest};
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptions, RemoveVolumeOptions};
-use encamp_core::{Cx, Opened, Removal, Result, Stamp, Target};
+use encamp_core::{Cx, Error, ErrorKind, Opened, Removal, Result, Retry, Stamp, Target};
 use serde_json::json;
 
 use super::Engine;
@@ -134,7 +134,9 @@ impl Engine {
             Err(failure) if failure.status() == Some(404) => return Ok(Removal::Gone),
             Err(failure) => return Err(self.failed(failure, Effect::Read)),
         };
-        for (id_there, attached) in network.containers.unwrap_or_default() {
+        let attached = network.containers.unwrap_or_default();
+        let is_empty = attached.is_empty();
+        for (id_there, attached) in attached {
             // What a container left behind that is gone; it is let go by that container's name.
             let left = id_there.starts_with("ep-");
             let request = NetworkDisconnectRequest {
@@ -149,7 +151,13 @@ impl Engine {
         match self.change(cx, self.docker.remove_network(id)).await {
             Ok(()) => Ok(Removal::Gone),
             Err(failure) if failure.status() == Some(404) => Ok(Removal::Gone),
-            Err(failure) if failure.text().contains("active endpoints") => Ok(Removal::Pending),
+            Err(failure) if failure.text().contains("active endpoints") => {
+                if is_empty {
+                    let name = network.name.as_deref().unwrap_or(id);
+                    return Err(miscounted(name).caused_by(failure.text().to_owned()));
+                }
+                Ok(Removal::Pending)
+            }
             Err(failure) => Err(self.failed(failure, Effect::Change)),
         }
     }
@@ -166,6 +174,14 @@ impl Engine {
             },
         }
     }
+}
+
+/// A fault of Docker's: endpoints that come and go at the same time may be counted wrongly (moby/moby#42119).
+fn miscounted(network: &str) -> Error {
+    let text =
+        format!("the daemon counts endpoints of the network {network} that are not there, and keeps it for them");
+    let error = Error::new(ErrorKind::Unavailable, text).retry(Retry::Safe);
+    error.next_step("restart the daemon, which counts them anew then: systemctl restart docker")
 }
 
 fn opened_network(stamp: &Stamp, id: &str) -> Opened {

@@ -1,7 +1,7 @@
 //! Networks and volumes.
 
 use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
-use encamp_core::{ErrorKind, Exit, Removal};
+use encamp_core::{ErrorKind, Exit, Removal, Retry};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, connect};
@@ -87,6 +87,29 @@ async fn strangers_do_not_keep_a_network() {
     bed.raw.connect_network(&opened.id, request).await.unwrap();
     assert_eq!(bed.close("net").await.unwrap(), Removal::Gone);
     assert_eq!(bed.sh(&stranger, "true").await.2, Exit::Code(0), "{name}");
+}
+
+/// The daemon counts a network's endpoints apart from keeping them, and may count too many.
+#[tokio::test]
+async fn a_network_that_is_kept_for_nothing_says_what_lets_it_go() {
+    let mut bed = Bed::new().await;
+    let opened = bed.open("net", net()).await.unwrap();
+    let counted = bed.sleeper("counted").await;
+    let request = NetworkConnectRequest {
+        container: counted.id.unwrap(),
+        endpoint_config: None,
+    };
+    bed.raw.connect_network(&opened.id, request).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = edited(&folder, |answer| {
+        replace(answer, b"", b"\"Containers\":", b"\"Kontainers\":");
+    });
+    bed.provider = connect(settings).await.unwrap();
+    let error = bed.close("net").await.unwrap_err();
+    // It may be counted anew at any moment.
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Unavailable, Retry::Safe));
+    assert!(error.to_string().contains("counts endpoints"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("restart")), "{error:?}");
 }
 
 /// What a daemon keeps of a container that was killed while it started has a name and no container.
