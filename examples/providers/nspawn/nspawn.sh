@@ -61,8 +61,8 @@ destroy) end; rm -rf "$at" ;; # what is not there is gone
 list) # everything with our prefix, then that this was everything
     for at in "$root/$ENCAMP_PREFIX"*; do
         [ -d "$at" ] || continue
-        phase="{\"exited\":{\"code\":$(cat "$at/exit" 2>/dev/null || echo 137)}}"
-        if lives; then phase='"running"'; elif [ -e "$at/stopped" ]; then phase='"stopped"'; fi
+        if lives; then phase='"running"'; elif [ -e "$at/stopped" ]; then phase='"stopped"'
+        else phase="{\"exited\":{\"code\":$(cat "$at/exit" 2>/dev/null || echo 137)}}"; fi # once it is over
         printf '{"key":"%s","phase":%s}\n' "${at##*/}" "$phase"
     done
     echo '{"complete":true}' ;;
