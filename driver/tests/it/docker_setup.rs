@@ -155,8 +155,8 @@ fn a_service_is_supervised_and_its_words_are_kept() {
 }
 
 /// Holds once `frail` has ended, and its supervisor with it.
-const HAS_DIED: &str = "cd /run/encamp/services && test -s frail.exit && p=$(cut -d\" \" -f1 frail.pid); \
-                        s=$(cut -d\" \" -f3 /proc/${p:-none}/stat); test \"${s:-Z}\" = Z";
+const HAS_DIED: &str = "cd /run/encamp/services && test -s frail.exit && { p=$(cut -d\" \" -f1 frail.pid); \
+                        s=$(cut -d\" \" -f3 /proc/${p:-none}/stat); test \"${s:-Z}\" = Z; }";
 
 #[test]
 fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {

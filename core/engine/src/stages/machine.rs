@@ -39,7 +39,7 @@ pub(super) async fn run(
         }
         Err(error) => return Ran::by_provider(error),
     };
-    // What begins late has no time left, and is ended as whatever takes too long.
+    // Its time counts from its begin, which a slow provider may delay.
     let cx = Cx::within(task.timeout.max(staging.session.camp.policy.change));
     let process = match inside.provider.exec(&cx, job.exec).await {
         Ok(process) => process,

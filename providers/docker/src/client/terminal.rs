@@ -5,7 +5,7 @@ use std::time::Duration;
 use bollard::exec::ResizeExecOptions;
 use encamp_core::{Exit, Result, Size};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Engine;
 use crate::error::{Effect, Failure, Place, translate};
@@ -24,7 +24,7 @@ pub(super) struct Terminal {
     /// Podman leaves sizes to conmon and does not wait, and a conmon that finds two at once takes the first one twice
     /// (mended by containers/conmon#566, which few hosts have).
     forgets: bool,
-    again: JoinSet<()>,
+    again: Option<AbortOnDropHandle<()>>,
 }
 
 impl Terminal {
@@ -39,17 +39,17 @@ impl Terminal {
         Self {
             teller,
             forgets: engine.learnt.podman,
-            again: JoinSet::new(),
+            again: None,
         }
     }
 
     /// Gives it this size.
     pub(super) async fn resize(&mut self, size: Size) -> Result<()> {
-        self.again.abort_all();
+        self.again = None;
         self.teller.tell(size).await?;
         if self.forgets {
             let teller = self.teller.clone();
-            self.again.spawn(async move { teller.tell_again(size).await });
+            self.again = Some(AbortOnDropHandle::new(tokio::spawn(teller.tell_again(size))));
         }
         Ok(())
     }
