@@ -19,7 +19,7 @@ use crate::{output, place};
 /// So many signals, and the command is given up where it is.
 const PATIENCE: u32 = 5;
 /// How long a command that was asked to end may still take to begin, so that the signal reaches it.
-const BEGIN: Duration = Duration::from_secs(2);
+const BEGIN: Duration = Duration::from_secs(10);
 /// What a process says that writes where nobody reads.
 const BROKEN_PIPE: u8 = 128 + 13;
 
@@ -124,9 +124,11 @@ async fn begin(machine: &Machine, command: Command, listening: &mut Listening) -
         spawned = &mut spawning => return spawned.map(Some),
         signal = listening.signals.next() => listening.early = Some(signal),
     }
-    match tokio::time::timeout(BEGIN, spawning).await {
-        Ok(spawned) => spawned.map(Some),
-        Err(_) => Ok(None),
+    tokio::select! {
+        spawned = spawning => spawned.map(Some),
+        // Whoever asks twice does not want to wait for it.
+        _ = listening.signals.next() => Ok(None),
+        () = tokio::time::sleep(BEGIN) => Ok(None),
     }
 }
 

@@ -154,14 +154,14 @@ fn a_service_is_supervised_and_its_words_are_kept() {
     bed.nothing_is_left();
 }
 
-/// Holds once `frail` has ended, and its supervisor with it.
-const HAS_DIED: &str = "cd /run/encamp/services && test -s frail.exit && { p=$(cut -d\" \" -f1 frail.pid); \
+/// Holds once `tidy` listens, and `frail` has ended, and its supervisor with it.
+const HAS_DIED: &str = "test -e /listens && cd /run/encamp/services && test -s frail.exit && { p=$(cut -d\" \" -f1 frail.pid); \
                         s=$(cut -d\" \" -f3 /proc/${p:-none}/stat); test \"${s:-Z}\" = Z; }";
 
 #[test]
 fn a_service_is_asked_to_end_before_its_machine_goes_and_a_dead_one_is_told() {
     let bed = Bed::with_docker();
-    let tidy = "trap 'echo tidied >/kept/x; exit 0' TERM; while :; do sleep 0.1; done";
+    let tidy = "trap 'rm -f /listens; echo tidied >/kept/x; exit 0' TERM; touch /listens; while :; do sleep 0.1; done";
     let keys = format!(
         "services.tidy = {{ run = \"{tidy}\" }}\nservices.frail = {{ run = \"exit 3\" }}\n\
          services.done = {{ run = \"true\" }}\n\

@@ -16,7 +16,7 @@ create) # called again for the same key, it finds what is there, or goes on wher
     # `setsid`: what stays in this script's own group is ended with it. What the command leaves in its own ends with it too.
     # Two calls may come to this, and `ln` works for one of them: a machine has one process.
     setsid sh -c 'echo $$ $(cut -d" " -f22 /proc/$$/stat) >"$1/$$"; ln "$1/$$" "$1/pid" 2>&- || exit; cd "$1/home"; . "$1/env"
-        (eval "$2") && code=0 || code=$?; echo $code >"$1/code"; mv "$1/code" "$1/exit"; kill -KILL -$$' \
+        (eval "$2") && code=0 || code=$?; echo $code >"$1/code"; command -p mv "$1/code" "$1/exit"; kill -KILL -$$' \
         - "$at" "${ENCAMP_COMMAND:-sleep 86400}" </dev/null >>"$at/log" 2>&1 &
     while [ ! -e "$at/pid" ]; do sleep 0.01; done ;;
 destroy) # what is not there is gone; a process that is on its way comes too late

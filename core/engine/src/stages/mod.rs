@@ -15,6 +15,7 @@ use encamp_file::spec::Environment;
 use encamp_file::text::{Facts, MachineFacts};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::monotonic_now as now;
 use crate::collect::Results;
 use crate::deaths;
 use crate::execute::Raised;
@@ -24,6 +25,8 @@ use crate::session::Session;
 /// How often one looks for the death that killed a task, and the pause between.
 const LOOKS_BEHIND: u32 = 5;
 const LOOKS_BEHIND_MAX: u32 = 25;
+/// After this no more than `LOOKS_BEHIND` of them: where nobody answers, a look takes its whole time.
+const BEHIND: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the stages came to.
@@ -161,8 +164,12 @@ impl Staging<'_> {
     /// The death that made a task fail, if one did. Where its process was killed by another hand, the infrastructure may
     /// need a moment to know that the machine has ended.
     async fn look_behind(&self, tasks: &[TaskReport]) -> Option<Error> {
+        let began = now();
         for look in 0..looks_behind(tasks) {
             if look > 0 {
+                if look >= LOOKS_BEHIND && began.elapsed() > BEHIND {
+                    break;
+                }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             let found = self.look().await;

@@ -356,7 +356,7 @@ async fn a_host_that_stays_away_after_the_status_leaves_no_whole_output(client: 
     let short = Cx::within(Duration::from_secs(4));
     // What is left behind is waited for as long as it says something.
     let script = format!(
-        "echo first; (while [ -d {} ]; do printf .; sleep 0.3; done) & exit 0",
+        "echo first; (i=0; while [ $i -lt 200 ] && [ -d {} ]; do printf .; i=$((i + 1)); sleep 0.3; done) & exit 0",
         bed.folder.path().display()
     );
     let mut process = remote.exec(&short, &access, None, shell(&script)).await.unwrap();

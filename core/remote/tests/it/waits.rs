@@ -97,7 +97,7 @@ async fn a_host_that_never_speaks_holds_no_call(client: Client) {
     let mut access = bed.access();
     access.port = port;
     // Somebody who is patient is there first.
-    let patient = CALLS.map(|what| call(what, &remote, &access, Cx::within(Duration::from_secs(15))));
+    let patient = CALLS.map(|what| call(what, &remote, &access, Cx::within(Duration::from_mins(1))));
     let others = async {
         sleep(Duration::from_millis(300)).await;
         let limit = Duration::from_millis(500);

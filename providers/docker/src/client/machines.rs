@@ -252,7 +252,7 @@ impl Engine {
         match self.read_settled(cx, ask).await {
             Ok(container) => Ok(Some(container)),
             Err(failure) if failure.status() == Some(404) => Ok(None),
-            Err(failure) if failure.is_not_understood() => {
+            Err(failure) if self.learnt.podman && failure.is_not_understood() => {
                 let error = Error::new(
                     ErrorKind::Unavailable,
                     "the machine has ended, and its end is not written down yet",

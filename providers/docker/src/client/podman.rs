@@ -28,13 +28,19 @@ impl Engine {
     where
         Asked: Future<Output = Result<T, bollard::errors::Error>> + Send,
     {
-        for _ in 1..TRIES {
+        let mut unsettled = None;
+        for _ in 0..TRIES {
             match self.read(cx, ask()).await {
-                Err(failure) if self.learnt.podman && is_unsettled(&failure) => tokio::time::sleep(PAUSE).await,
+                Err(failure) if self.learnt.podman && is_unsettled(&failure) => {
+                    unsettled = Some(failure);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                // It did answer, only not with what was asked for.
+                Err(Failure::Deadline) => break,
                 answer => return answer,
             }
         }
-        self.read(cx, ask()).await
+        Err(unsettled.unwrap_or(Failure::Deadline))
     }
 }
 

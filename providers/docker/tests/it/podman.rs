@@ -25,9 +25,10 @@ async fn of_two_sizes_the_last_one_stays() {
     process.stdout.read_exact(&mut runs).await.unwrap();
     let conmon = parent_of(&mark);
     signal("STOP", conmon);
-    process.control.resize(Size::new(55, 66)).await.unwrap();
-    process.control.resize(Size::new(33, 44)).await.unwrap();
+    let first = process.control.resize(Size::new(55, 66)).await;
+    let second = process.control.resize(Size::new(33, 44)).await;
     signal("CONT", conmon);
+    first.and(second).unwrap();
     let (said, _, exit) = finish(process).await;
     assert_eq!((said.trim(), exit), ("33 44", Exit::Code(0)));
 }
