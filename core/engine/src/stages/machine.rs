@@ -8,7 +8,7 @@ use encamp_file::spec::{Action, Stage, Task};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use super::Staging;
-use super::task::{Halt, Ran};
+use super::task::{Halt, Ran, Why};
 use crate::command;
 use crate::events::{Event, Stream};
 use crate::inside::{Inside, LAST_LINES, feed, kill};
@@ -41,7 +41,13 @@ pub(super) async fn run(
     };
     // Its time counts from its begin, which a slow provider may delay.
     let cx = Cx::within(task.timeout.max(staging.session.camp.policy.change));
-    let process = match inside.provider.exec(&cx, job.exec).await {
+    let begun = tokio::select! {
+        begun = inside.provider.exec(&cx, job.exec) => begun,
+        () = halt.stop.cancelled(), if !task.always => {
+            return Ran::halted(Why::Stopped, task.timeout, Vec::new());
+        }
+    };
+    let process = match begun {
         Ok(process) => process,
         Err(error) => return Ran::by_provider(error.at(Verb::Exec)),
     };

@@ -22,12 +22,13 @@ use crate::execute::Raised;
 use crate::report::{Outcome, TaskReport};
 use crate::session::Session;
 
-/// How often one looks for the death that killed a task, and the pause between.
-const LOOKS_BEHIND: u32 = 5;
-const LOOKS_BEHIND_MAX: u32 = 25;
-/// After this no more than `LOOKS_BEHIND` of them: where nobody answers, a look takes its whole time.
-const BEHIND: Duration = Duration::from_secs(5);
+/// How long one looks for the death that ended a task, by how that ended: what a container takes along with it, a busy
+/// daemon tells long before it tells of the container.
+const BEHIND_KILL: Duration = Duration::from_secs(5);
+const BEHIND_SIGNAL: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The status of what SIGKILL has ended, as a shell tells it.
+const KILLED: i32 = 128 + 9;
 
 /// What the stages came to.
 #[derive(Debug, Default)]
@@ -109,27 +110,16 @@ pub(crate) async fn run(
     staged
 }
 
-/// How often it is worth to look for a death behind failed tasks.
-fn looks_behind(tasks: &[TaskReport]) -> u32 {
-    let failed = || tasks.iter().filter(|task| task.outcome == Outcome::Failed);
-    let was_killed = |task: &TaskReport| match &task.exit {
-        Some(Exit::Code(code)) => *code > 128,
-        Some(Exit::Signal(_) | Exit::Lost(_)) => true,
-        None => false,
+/// For how long it is worth to look for a death behind failed tasks; not even once where none has failed.
+fn looks_behind(tasks: &[TaskReport]) -> Option<Duration> {
+    let failed = tasks.iter().filter(|task| task.outcome == Outcome::Failed);
+    let worth = |task: &TaskReport| match &task.exit {
+        Some(Exit::Lost(_) | Exit::Code(KILLED)) => BEHIND_KILL,
+        Some(Exit::Signal(name)) if name == "KILL" => BEHIND_KILL,
+        Some(Exit::Signal(_) | Exit::Code(129..)) => BEHIND_SIGNAL,
+        _ => Duration::ZERO,
     };
-    // What a container takes along with it, a busy daemon tells long before it tells of the container.
-    let was_ended = |task: &TaskReport| match &task.exit {
-        Some(Exit::Code(code)) => *code == 128 + 9,
-        Some(Exit::Signal(name)) => name == "KILL",
-        Some(Exit::Lost(_)) => true,
-        None => false,
-    };
-    match failed().count() {
-        0 => 0,
-        _ if failed().any(was_ended) => LOOKS_BEHIND_MAX,
-        _ if failed().any(was_killed) => LOOKS_BEHIND,
-        _ => 1,
-    }
+    failed.map(worth).max()
 }
 
 impl Staging<'_> {
@@ -164,20 +154,15 @@ impl Staging<'_> {
     /// The death that made a task fail, if one did. Where its process was killed by another hand, the infrastructure may
     /// need a moment to know that the machine has ended.
     async fn look_behind(&self, tasks: &[TaskReport]) -> Option<Error> {
+        let within = looks_behind(tasks)?;
         let began = now();
-        for look in 0..looks_behind(tasks) {
-            if look > 0 {
-                if look >= LOOKS_BEHIND && began.elapsed() > BEHIND {
-                    break;
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
+        loop {
             let found = self.look().await;
-            if found.is_some() {
+            if found.is_some() || began.elapsed() >= within {
                 return found;
             }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-        None
     }
 
     /// A machine that has died and was not stopped by a task.

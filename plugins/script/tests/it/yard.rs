@@ -9,7 +9,7 @@ use std::process::Command;
 use encamp_core::{ErrorKind, Exec, Exit, Phase, Removal};
 use tokio::io::AsyncReadExt;
 
-use crate::{Bed, cx};
+use crate::bed::{Bed, cx};
 
 const MACHINE: &str = "ec-abcdef-0123456789-web-g1-x";
 

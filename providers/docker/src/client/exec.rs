@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::exec::{StartExecOptions, StartExecResults};
@@ -20,6 +21,10 @@ pub(super) const MARK: &str = "ENCAMP_EXEC";
 
 /// What a stream holds between the engine and a reader that is slower.
 const PIPE_BYTES: usize = 64 * 1024;
+
+/// The engine answers before it has started a command, and a signal may come before there is a process.
+const BEGIN: Duration = Duration::from_secs(10);
+const BEGIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Runs a command.
@@ -59,6 +64,7 @@ impl Engine {
             mark,
             terminal: Terminal::new(self, id, exit.clone()),
             exit,
+            begins: Cx::within(BEGIN),
         };
         if let Some(size) = size {
             control.resize(size).await?;
@@ -108,12 +114,20 @@ struct Handle {
     mark: String,
     terminal: Terminal,
     exit: watch::Receiver<Option<Exit>>,
+    /// As long as there may be none of its processes yet.
+    begins: Cx,
 }
 
 #[async_trait]
 impl Control for Handle {
     async fn signal(&mut self, signal: Signal) -> Result<()> {
-        signals::send(&self.docker, &self.place, &self.container, &self.mark, &signal).await
+        loop {
+            let found = signals::send(&self.docker, &self.place, &self.container, &self.mark, &signal).await?;
+            if found || self.exit.borrow().is_some() || self.begins.remaining().is_zero() {
+                return Ok(());
+            }
+            tokio::time::sleep(BEGIN_PAUSE).await;
+        }
     }
 
     async fn resize(&mut self, size: Size) -> Result<()> {

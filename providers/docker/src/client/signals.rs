@@ -28,23 +28,26 @@ const ROOT: &str = "0:0";
 /// What one pass told.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Pass {
+    /// There were some.
+    found: bool,
     /// Processes that are still there after KILL.
     left: u32,
     /// `uid:gid` of processes that this pass could not look into.
     owners: Vec<String>,
 }
 
-/// Sends a signal to every process of the command with this mark.
-pub(super) async fn send(docker: &Docker, place: &Place, container: &str, mark: &str, signal: &Signal) -> Result<()> {
+/// Sends a signal to every process of the command with this mark. Whether there was one.
+pub(super) async fn send(docker: &Docker, place: &Place, container: &str, mark: &str, signal: &Signal) -> Result<bool> {
     let mark = format!("{MARK}={mark}");
     let mut users = vec![ROOT.to_owned()];
     let mut asked = 0;
-    let mut stubborn = false;
+    let (mut found, mut stubborn) = (false, false);
     while let Some(user) = users.get(asked) {
         asked += 1;
         let Some(pass) = pass(docker, place, container, &mark, signal, user).await? else {
-            return Ok(());
+            return Ok(found);
         };
+        found |= pass.found;
         stubborn |= pass.left > 0;
         for owner in pass.owners {
             if !users.contains(&owner) && users.len() < MAX_USERS {
@@ -62,7 +65,7 @@ pub(super) async fn send(docker: &Docker, place: &Place, container: &str, mark: 
             return Err(Error::new(ErrorKind::Unavailable, text).retry(Retry::Safe));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// One pass as one user; none where the machine does not run, so that there is nothing to signal.
@@ -138,6 +141,8 @@ fn read_pass(text: &str) -> Option<Pass> {
             if !pass.owners.contains(&owner) {
                 pass.owners.push(owner);
             }
+        } else if line == "found" {
+            pass.found = true;
         } else if let Some(left) = line.strip_prefix("left ") {
             pass.left = left.trim().parse().ok()?;
             ended = true;

@@ -57,9 +57,10 @@ owner() {
 
 uptime() { { read -r up _ </proc/uptime; } 2>/dev/null && up=${up%%.*}; }
 
-round=0 end=
+round=0 end=0 found=
+uptime && end=$((up + 10))
 while look && [ "$mine" != ' ' ]; do
-  reached=
+  reached= found=1
   for pid in $mine; do
     kill -s "$sig" "$pid" 2>/dev/null && reached=1
   done
@@ -67,9 +68,7 @@ while look && [ "$mine" != ' ' ]; do
   round=$((round + 1))
   [ "$round" -lt 30 ] && continue
   # What was reached ends, but on a busy host not at once; what was not is another user's.
-  [ -n "$reached" ] && uptime || break
-  : "${end:=$((up + 10))}"
-  [ "$up" -lt "$end" ] || break
+  [ -n "$reached" ] && uptime && [ "$up" -lt "$end" ] || break
   # The processor is theirs meanwhile, where the image has this.
   sleep 0.05 2>/dev/null
 done
@@ -81,4 +80,5 @@ for pid in $unseen; do
   case $mine in *" $pid "*) [ "$left" -gt 0 ] || continue ;; esac
   owner "$pid" 2>/dev/null
 done
+[ -z "$found" ] || echo found
 echo "left $left"

@@ -15,8 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The pauses, in milliseconds, after which a size is told again to an engine that may have lost it. To a terminal that
-/// has it already this is nothing, not even a signal.
-const AGAIN: [u64; 5] = [100, 300, 1000, 3000, 10_000];
+/// has it already this is nothing, not even a signal; what a program sets itself in this time is undone.
+const AGAIN: [u64; 4] = [100, 300, 1000, 3000];
 
 /// The terminal of one command.
 pub(super) struct Terminal {

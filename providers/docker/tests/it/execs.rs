@@ -196,6 +196,18 @@ async fn a_signal_reaches_processes_of_other_users() {
 }
 
 #[tokio::test]
+async fn a_signal_waits_for_what_is_about_to_begin() {
+    let bed = Bed::new().await;
+    let target = bed.sleeper("db").await;
+    for _ in 0..10 {
+        let mut process = bed.exec(Exec::new(target.clone(), ["sleep", "7776"])).await;
+        process.control.signal(Signal::Term).await.unwrap();
+        let exit = tokio::time::timeout(Duration::from_secs(30), process.control.wait()).await;
+        assert_eq!(exit.expect("it was not reached").unwrap(), Exit::Code(143));
+    }
+}
+
+#[tokio::test]
 async fn what_takes_a_while_to_die_is_not_left() {
     let bed = Bed::new().await;
     let target = bed.sleeper("db").await;
@@ -207,7 +219,7 @@ async fn what_takes_a_while_to_die_is_not_left() {
         include_str!("../../src/client/signals.sh"),
         "echo $tries"
     );
-    assert_eq!(bed.sh(&target, line).await.0, "left 0\n40\n");
+    assert_eq!(bed.sh(&target, line).await.0, "found\nleft 0\n40\n");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Networks and volumes.
 
 use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
-use encamp_core::{ErrorKind, Exit, Removal, Retry};
+use encamp_core::{ErrorKind, Exit, Removal, Retry, Target};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, connect};
@@ -74,32 +74,31 @@ async fn every_network_of_a_stamp_is_closed() {
     assert_eq!(listing.found, []);
 }
 
-#[tokio::test]
-async fn strangers_do_not_keep_a_network() {
-    let bed = Bed::new().await;
+/// A machine that somebody else has connected to the network.
+async fn network_with_a_stranger(bed: &Bed) -> Target {
     let opened = bed.open("net", net()).await.unwrap();
-    let name = format!("stranger-{}", bed.controller);
     let stranger = bed.sleeper("stranger").await;
     let request = NetworkConnectRequest {
         container: stranger.id.clone().unwrap(),
         endpoint_config: None,
     };
     bed.raw.connect_network(&opened.id, request).await.unwrap();
+    stranger
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_a_network() {
+    let bed = Bed::new().await;
+    let stranger = network_with_a_stranger(&bed).await;
     assert_eq!(bed.close("net").await.unwrap(), Removal::Gone);
-    assert_eq!(bed.sh(&stranger, "true").await.2, Exit::Code(0), "{name}");
+    assert_eq!(bed.sh(&stranger, "true").await.2, Exit::Code(0));
 }
 
 /// The daemon counts a network's endpoints apart from keeping them, and may count too many.
 #[tokio::test]
 async fn a_network_that_is_kept_for_nothing_says_what_lets_it_go() {
     let mut bed = Bed::new().await;
-    let opened = bed.open("net", net()).await.unwrap();
-    let counted = bed.sleeper("counted").await;
-    let request = NetworkConnectRequest {
-        container: counted.id.unwrap(),
-        endpoint_config: None,
-    };
-    bed.raw.connect_network(&opened.id, request).await.unwrap();
+    network_with_a_stranger(&bed).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = edited(&folder, |answer| {
         replace(answer, b"", b"\"Containers\":", b"\"Kontainers\":");
@@ -116,13 +115,7 @@ async fn a_network_that_is_kept_for_nothing_says_what_lets_it_go() {
 #[tokio::test]
 async fn what_a_gone_container_left_behind_does_not_keep_a_network() {
     let mut bed = Bed::new().await;
-    let opened = bed.open("net", net()).await.unwrap();
-    let left = bed.sleeper("left").await;
-    let request = NetworkConnectRequest {
-        container: left.id.unwrap(),
-        endpoint_config: None,
-    };
-    bed.raw.connect_network(&opened.id, request).await.unwrap();
+    network_with_a_stranger(&bed).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = edited(&folder, |answer| replace(answer, br#""Containers":{""#, b"", b"ep-"));
     bed.provider = connect(settings).await.unwrap();

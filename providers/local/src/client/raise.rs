@@ -63,7 +63,7 @@ impl Host {
         let before = written(sandbox);
         for _ in 0..TRIES {
             self.hold(sandbox).await?;
-            let Some(mut talk) = self.reach(sandbox).await? else {
+            let Some(mut talk) = self.reach(cx, sandbox).await? else {
                 continue;
             };
             let asking = async {
@@ -100,7 +100,7 @@ impl Host {
 
     /// A connection to the first process of a machine that is held; nothing where that has ended meanwhile. One that
     /// begins just now has no socket yet.
-    async fn reach(&self, sandbox: &Sandbox) -> Result<Option<Talk>> {
+    async fn reach(&self, cx: &Cx, sandbox: &Sandbox) -> Result<Option<Talk>> {
         let reaching = async {
             while self.first_lives(sandbox)? {
                 if let Ok(talk) = sandbox.talk(&[]) {
@@ -110,7 +110,9 @@ impl Host {
             }
             Ok(None)
         };
-        tokio::time::timeout(SHIM, reaching).await.unwrap_or(Ok(None))
+        tokio::time::timeout(SHIM.min(cx.remaining()), reaching)
+            .await
+            .unwrap_or(Ok(None))
     }
 
     fn first_lives(&self, sandbox: &Sandbox) -> Result<bool> {
